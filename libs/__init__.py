@@ -1,0 +1,1 @@
+"""Shared libraries: no business in here; each could be published alone."""

@@ -1,0 +1,1 @@
+"""Runs services: one process or many, the same code."""

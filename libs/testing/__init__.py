@@ -1,0 +1,1 @@
+"""What tests share: waiting, virtual time, faults, real PostgreSQL and NATS."""

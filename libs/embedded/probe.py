@@ -1,0 +1,51 @@
+"""Asks a part, in its own protocol, whether it is ready. Blocking, with short timeouts; no libraries."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+_TIMEOUT = 1.0
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether something accepts connections there."""
+    try:
+        socket.create_connection((host, port), _TIMEOUT).close()
+    except OSError:
+        return False
+    return True
+
+
+def http_status(host: str, port: int, path: str, *, timeout: float = _TIMEOUT) -> int:
+    """Returns the status that GET `path` is answered with; 0 when there is no answer."""
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
+    answer = _ask(host, port, request.encode(), 12, timeout=timeout)
+    return int(answer[9:12]) if answer.startswith(b"HTTP/1.") and answer[9:12].isdigit() else 0
+
+
+def postgres_accepts(host: str, port: int) -> bool:
+    """Whether PostgreSQL there has finished starting: it asks who we are, rather than refusing."""
+    parameters = b"user\0probe\0database\0probe\0\0"
+    hello = struct.pack("!ii", 8 + len(parameters), 3 << 16) + parameters
+    return _ask(host, port, hello, 1) == b"R"
+
+
+def nats_accepts(host: str, port: int) -> bool:
+    """Whether a NATS server with JetStream there greets us."""
+    return b'"jetstream":true' in _ask(host, port, b"", 4096, until=b"\r\n")
+
+
+def _ask(host: str, port: int, request: bytes, size: int, *, until: bytes = b"", timeout: float = _TIMEOUT) -> bytes:
+    answer = b""
+    try:
+        with socket.create_connection((host, port), timeout) as connection:
+            connection.sendall(request)
+            while len(answer) < size and not (until and until in answer):
+                piece = connection.recv(size - len(answer))
+                if not piece:
+                    break
+                answer += piece
+    except OSError:
+        return b""
+    return answer

@@ -1,0 +1,63 @@
+"""The README's map is the tree."""
+
+from __future__ import annotations
+
+import re
+
+from tests.arch.tree import LIBS, ROOT, folders, services
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def drawn() -> dict[str, set[str]]:
+    """Gives the map as folder -> names of the folders it draws inside; "" is the root."""
+    block = re.search(r"## Map of the house\n.*?```\n(.*?)```", README, re.DOTALL)
+    assert block, "README.md has no map"
+    found: dict[str, set[str]] = {"": set()}
+    above = ""
+    for line in block.group(1).splitlines():
+        shape = re.match(r"( *)([\w.{},-]+/)", line)
+        if not shape:
+            continue
+        indent, entry = len(shape.group(1)), shape.group(2).rstrip("/")
+        if indent == 0:
+            above = entry
+            found[""].add(entry)
+            found.setdefault(entry, set())
+        else:
+            found[above].add(entry)
+    return found
+
+
+def test_the_map_draws_every_folder_and_no_other() -> None:
+    drawing = drawn()
+    assert drawing[""] == set(folders(ROOT))
+    assert drawing["libs"] == set(folders(LIBS))
+    assert drawing["services"] == set(services())
+    assert drawing["tests"] == set(folders(ROOT / "tests"))
+
+
+def test_every_file_the_documents_link_to_exists() -> None:
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_every_adr_has_a_number_of_its_own_a_status_and_a_reason() -> None:
+    records = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    numbers = [path.name[:4] for path in records]
+    assert numbers == sorted(set(numbers))
+    for path in records:
+        text = path.read_text(encoding="utf-8")
+        assert re.match(rf"# {path.name[:4]}", text), path.name
+        for heading in ("Status:", "## Why", "## Decision", "## What follows"):
+            assert heading in text, f"{path.name} lacks {heading}"
+
+
+def test_every_example_is_described_and_tested() -> None:
+    described = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "e2e").glob("*.py"))
+    for example in folders(ROOT / "examples"):
+        assert f"| {example} |" in described, f"examples/README.md does not list {example}"
+        assert f'"{example}"' in tests, f"no end-to-end test uses {example}"
+        assert (ROOT / "examples" / example / "README.md").exists()

@@ -1,0 +1,101 @@
+"""What a build will do, as data: the executor has no choices left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+VERSION: Final = 1
+APP: Final = "/app"
+# Inputs of a step that reads the whole source.
+EVERYTHING: Final = ("**",)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Why a provider thinks the source is its own."""
+
+    provider: str
+    # Files it was recognised by.
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanSettings:
+    """What the service's settings say about its build; empty: detected."""
+
+    start_command: str = ""
+    build_command: str = ""
+    root_directory: str = ""
+    # web or worker
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The language runtime that steps and the artifact need."""
+
+    # python, node, or files: the platform's own file server
+    name: str
+    # As in ">=3.11,<4"; empty: any.
+    constraint: str = ""
+    # Who asked for it, for messages: ".python-version".
+    asked_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Commands run one after the other in a sandbox that shows the source at /app."""
+
+    # install or build
+    name: str
+    # argv each; programs are found on the step's PATH.
+    commands: tuple[tuple[str, ...], ...]
+    # What the result depends on; a step with an output and the same inputs is not run twice.
+    inputs: tuple[str, ...] = EVERYTHING
+    # Files written before the commands, by path from /app.
+    files: Mapping[str, str] = field(default_factory=dict)
+    # Absolute path of the folder that becomes a layer; empty: the step changes the source itself.
+    output: str = ""
+    # Outputs of earlier steps that this one may change; they are then published as it left them.
+    changes: tuple[str, ...] = ()
+    # Download caches of tools shared by the workspace's builds: uv, npm
+    caches: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """The whole build: what was seen, what runs, what starts in the end."""
+
+    provider: str
+    framework: str
+    evidence: tuple[str, ...]
+    runtime: Runtime
+    steps: tuple[Step, ...]
+    start_command: str
+    # Where the start command comes from, for people: "Procfile (web)".
+    start_from: str
+    kind: Literal["web", "worker"]
+    # For later steps and for the artifact; PATH entries are in `path`.
+    environment: Mapping[str, str] = field(default_factory=dict)
+    # Folders before the system's on PATH.
+    path: tuple[str, ...] = ()
+    # Folder of the upload that is shown at /app.
+    root_directory: str = ""
+    # Sentences for the log.
+    warnings: tuple[str, ...] = ()
+    version: int = VERSION
+
+    def document(self) -> dict[str, Any]:
+        """The plan as plain JSON values, with keys in a fixed order."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON values are of every type
+    if isinstance(value, dict):
+        return {key: _plain(value[key]) for key in value}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

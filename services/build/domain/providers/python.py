@@ -1,0 +1,184 @@
+"""Python applications: requirements.txt, pyproject.toml with uv, Poetry or pip, setup.py, or plain scripts."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from services.build.domain.errors import BuildFault
+from services.build.domain.plan import APP, EVERYTHING, BuildPlan, Evidence, PlanSettings, Runtime, Step
+from services.build.domain.pythonic.frameworks import SCRIPTS, find_start
+from services.build.domain.pythonic.poetry import poetry_requirements
+from services.build.domain.pythonic.requirements import Requirements, read_lock, read_project, read_requirements
+from services.build.domain.start import choose_start
+from services.build.domain.tree import Tree
+
+NAME = "python"
+LOOKS_FOR = "requirements.txt, pyproject.toml, uv.lock, poetry.lock, setup.py, manage.py, main.py, app.py"
+VENV: Final = f"{APP}/.venv"
+STRONG: Final = (
+    "requirements.txt", "pyproject.toml", "uv.lock", "poetry.lock", "setup.py", "manage.py", "Pipfile", *SCRIPTS,
+)  # fmt: skip
+GENERATED: Final = ".lightrail/requirements.txt"
+_MAKE_VENV: Final = ("uv", "venv", "--allow-existing", VENV)
+
+
+def detects(tree: Tree) -> Evidence | None:
+    """A file that Python projects have, or at least one script where nothing else is."""
+    found = tuple(path for path in STRONG if tree.has(path))
+    if not found and not tree.has("package.json", "index.html"):
+        found = tuple(tree.ending(".py", depth=0)[:1])
+    return Evidence(NAME, found) if found else None
+
+
+def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
+    """Installs the requirements with uv into /app/.venv and starts what is found."""
+    evidence = detects(tree)
+    asked = Requirements()
+    project = tree.toml("pyproject.toml") if tree.has("pyproject.toml") else {}
+    install = _install(tree, project, asked)
+    start = choose_start(
+        tree,
+        settings,
+        lambda: find_start(tree, asked),
+        looked_for="a Django project, a FastAPI or Flask application, " + ", ".join(SCRIPTS[:2]),
+    )
+    steps = [install] if install else []
+    if settings.build_command:
+        changes = (VENV,) if install else ()
+        steps.append(Step("build", (("sh", "-c", settings.build_command),), changes=changes, caches=("uv",)))
+    environment = {"PYTHONUNBUFFERED": "1"}
+    if install:
+        environment["VIRTUAL_ENV"] = VENV
+    return BuildPlan(
+        provider=NAME,
+        framework=start.framework,
+        evidence=evidence.files if evidence else (),
+        runtime=Runtime("python", *_wanted(tree, project)),
+        steps=tuple(steps),
+        start_command=start.command,
+        start_from=start.source,
+        kind=start.kind,
+        environment=environment,
+        path=(f"{VENV}/bin",) if install else (),
+        warnings=_warnings(tree, project),
+    )
+
+
+def _install(tree: Tree, project: dict[str, Any], asked: Requirements) -> Step | None:
+    """The one way of installing that this project's files ask for: a lock before requirements before pyproject."""
+    if tree.has("uv.lock"):
+        return _from_uv(tree, project, asked)
+    if tree.has("poetry.lock"):
+        return _from_poetry(tree, project, asked)
+    if tree.has("requirements.txt"):
+        read_requirements(tree, "requirements.txt", asked)
+        return _step(("uv", "pip", "install", "--requirement", "requirements.txt"), asked, tuple(asked.files))
+    if project.get("project") or project.get("build-system"):
+        return _from_project(project, asked)
+    if tree.has("setup.py"):
+        asked.local = True
+        return _step(("uv", "pip", "install", "--editable", "."), asked, ())
+    if _poetry(project):
+        raise BuildFault(
+            "pyproject.toml is Poetry's, but poetry.lock is not in the upload.",
+            hint="Run “poetry lock”, or check that no ignore file leaves it out.",
+        )
+    if tree.has("Pipfile"):
+        raise BuildFault(
+            "A Pipfile is not understood here.",
+            hint="Write the requirements down with “pipenv requirements > requirements.txt”.",
+        )
+    return None
+
+
+def _from_uv(tree: Tree, project: dict[str, Any], asked: Requirements) -> Step:
+    if not tree.has("pyproject.toml"):
+        raise BuildFault("There is a uv.lock, but no pyproject.toml beside it.")
+    read_project(project, asked)
+    read_lock(tree.toml("uv.lock"), asked)
+    argv: tuple[str, ...] = ("uv", "sync", "--frozen", "--no-dev")
+    if _is_package(project):
+        asked.local = True
+    elif not asked.local:
+        argv = (*argv, "--no-install-project")
+    return _step(argv, asked, ("pyproject.toml", "uv.lock"))
+
+
+def _from_poetry(tree: Tree, project: dict[str, Any], asked: Requirements) -> Step:
+    if not project:
+        raise BuildFault("There is a poetry.lock, but no pyproject.toml beside it.")
+    lock = tree.toml("poetry.lock")
+    read_project(project, asked)
+    read_lock(lock, asked)
+    commands: list[tuple[str, ...]] = [_MAKE_VENV, ("uv", "pip", "install", "--no-deps", "--requirement", GENERATED)]
+    if _is_package(project) and _poetry(project).get("package-mode", True) and _has_package(tree, project):
+        asked.local = True
+        commands.append(("uv", "pip", "install", "--no-deps", "--editable", "."))
+    inputs = EVERYTHING if asked.local else ("pyproject.toml", "poetry.lock")
+    files = {GENERATED: poetry_requirements(project, lock)}
+    return Step("install", tuple(commands), inputs=inputs, files=files, output=VENV, caches=("uv",))
+
+
+def _from_project(project: dict[str, Any], asked: Requirements) -> Step:
+    read_project(project, asked)
+    if project.get("build-system"):
+        asked.local = True
+        return _step(("uv", "pip", "install", "--editable", "."), asked, ("pyproject.toml",))
+    return _step(("uv", "pip", "install", "--requirement", "pyproject.toml"), asked, ("pyproject.toml",))
+
+
+def _step(argv: tuple[str, ...], asked: Requirements, inputs: tuple[str, ...]) -> Step:
+    everything = asked.local or not inputs
+    return Step(
+        "install",
+        (_MAKE_VENV, argv),
+        inputs=EVERYTHING if everything else inputs,
+        output=VENV,
+        caches=("uv",),
+    )
+
+
+def _is_package(project: dict[str, Any]) -> bool:
+    said = ((project.get("tool") or {}).get("uv") or {}).get("package")
+    return bool(project.get("build-system")) if said is None else bool(said)
+
+
+def _has_package(tree: Tree, project: dict[str, Any]) -> bool:
+    """Whether there is a folder that Poetry would make a package of."""
+    if _poetry(project).get("packages"):
+        return True
+    name = (project.get("project") or {}).get("name") or _poetry(project).get("name") or ""
+    folder = re.sub(r"[-.]+", "_", str(name)).lower()
+    return any(bool(tree.within(f"{root}{folder}")) for root in ("", "src/")) or tree.has(f"{folder}.py")
+
+
+def _poetry(project: dict[str, Any]) -> dict[str, Any]:
+    value = (project.get("tool") or {}).get("poetry")
+    return value if isinstance(value, dict) else {}
+
+
+def _wanted(tree: Tree, project: dict[str, Any]) -> tuple[str, str]:
+    """The constraint on the interpreter, and who says so."""
+    for name in (".python-version", "runtime.txt"):
+        if not tree.has(name):
+            continue
+        match = re.search(r"(\d+)\.(\d+)", tree.read(name))
+        if match is None:
+            raise BuildFault(f"{name}, line 1: this is no version of Python.", hint="Write it as in 3.12.")
+        return f"{match[1]}.{match[2]}", name
+    required = (project.get("project") or {}).get("requires-python")
+    if isinstance(required, str) and required:
+        return required, "pyproject.toml (requires-python)"
+    poetry = (_poetry(project).get("dependencies") or {}).get("python")
+    return (poetry, "pyproject.toml (python)") if isinstance(poetry, str) and poetry != "*" else ("", "")
+
+
+def _warnings(tree: Tree, project: dict[str, Any]) -> tuple[str, ...]:
+    if tree.has("uv.lock") and tree.has("poetry.lock"):
+        return ("uv.lock and poetry.lock are both there: uv.lock is used.",)
+    if tree.has("uv.lock", "poetry.lock") and tree.has("requirements.txt"):
+        return ("requirements.txt is not used: there is a lock file.",)
+    if project.get("project") and tree.has("requirements.txt"):
+        return ("requirements.txt is used; the dependencies in pyproject.toml are not.",)
+    return ()

@@ -1,0 +1,1 @@
+"""What Python projects say about themselves: their requirements, and where their application object is."""

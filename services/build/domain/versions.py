@@ -1,0 +1,71 @@
+"""Version constraints of language runtimes: which of those at hand satisfies what the source asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+Version = tuple[int, int, int]
+_TERM: Final = re.compile(r"^(===|==|~=|!=|<=|>=|<|>|\^|~|=)?\s*v?(\d+)((?:\.\d+)*)((?:\.[*xX])*)\S*$")
+
+
+def parse_version(text: str) -> Version:
+    """Reads "3.11.7" or "v20.1" (missing parts are 0)."""
+    numbers = [int(part) for part in re.findall(r"\d+", text)[:3]]
+    padded = [*numbers, 0, 0, 0]
+    return padded[0], padded[1], padded[2]
+
+
+def satisfies(version: Version, constraint: str) -> bool:
+    """Whether `version` is allowed by e.g. ">=3.11,<4", "^3.11", "20.x", ">=18 <23 || 24"; unknown terms allow all."""
+    alternatives = constraint.split("||")
+    return any(all(_allows(version, term) for term in _terms(alternative)) for alternative in alternatives)
+
+
+def newest(versions: Iterable[Version], constraint: str) -> Version | None:
+    """The newest allowed one, or None."""
+    return max((version for version in versions if satisfies(version, constraint)), default=None)
+
+
+def show_version(version: Sequence[int]) -> str:
+    """As people write it: "3.11.7"."""
+    return ".".join(str(part) for part in version)
+
+
+def _terms(alternative: str) -> list[str]:
+    spaced = re.sub(r"([=<>^~!])\s+", r"\1", alternative.strip())
+    hyphen = re.match(r"^(\S+)\s+-\s+(\S+)$", spaced)
+    if hyphen:
+        return [f">={hyphen[1]}", f"<={hyphen[2]}"]
+    return [term for term in re.split(r"[,\s]+", spaced) if term]
+
+
+def _allows(version: Version, term: str) -> bool:
+    match = _TERM.match(term)
+    if match is None:
+        return True
+    operator, wild = match[1] or "=", match[4]
+    given = tuple(int(part) for part in (match[2] + match[3]).split("."))[:3]
+    same = version[: len(given)] == given
+    if wild:
+        return same != (operator == "!=")
+    base = parse_version(show_version(given))
+    if operator in {"^", "~=", "~"}:
+        return version >= base and version[: _fixed(operator, given)] == base[: _fixed(operator, given)]
+    return {
+        ">=": version >= base,
+        ">": version > base and not same,
+        "<": version < base,
+        "<=": version <= base or same,
+        "!=": not same,
+    }.get(operator, same)
+
+
+def _fixed(operator: str, given: tuple[int, ...]) -> int:
+    """How many leading parts may not change: ^1.2 and ~=1.2 keep one, ^0.3, ~1.2 and ~=1.2.3 keep two."""
+    if operator == "~":
+        return min(2, len(given))
+    if operator == "~=":
+        return max(1, len(given) - 1)
+    return 1 if given[0] > 0 else 2

@@ -28,7 +28,7 @@ def setting(
     name: str,
     *,
     doc: str,
-    default: Any = REQUIRED,
+    default: object = REQUIRED,
     parse: Callable[[str], Any] | None = None,
 ) -> Any:  # noqa: ANN401 - the field's own annotation says what it is
     """Declares a dataclass field read from the environment variable `name`."""

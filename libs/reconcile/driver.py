@@ -25,16 +25,18 @@ class Driver:
         self._clock = clock
         self._log = get_logger(f"loop/{reconciler.name}")
         self._woken = asyncio.Event()
+        # Held during a step, not during the pause after it.
         self._slots = asyncio.Semaphore(concurrency)
-        self._busy: set[str] = set()
-        self._again: set[str] = set()
+        # Keys that a task of ours is at, each with the event that ends its pause.
+        self._busy: dict[str, asyncio.Event] = {}
         self._failures: dict[str, int] = {}
 
     def wake(self, key: str | None = None) -> None:
-        """Asks for a look now; with a key that is being worked on, for one more step of it."""
+        """Asks for a look now; a key that is being worked on gets one more step."""
         if key is not None and key in self._busy:
-            self._again.add(key)
-        self._woken.set()
+            self._busy[key].set()
+        else:
+            self._woken.set()
 
     async def run(self) -> None:
         """Looks and works for ever. Being cancelled cancels the steps under way."""
@@ -43,47 +45,44 @@ class Driver:
                 self._woken.clear()
                 for key in await self._look():
                     if key not in self._busy:
-                        self._busy.add(key)
+                        self._busy[key] = asyncio.Event()
                         group.create_task(self._work(key), name=f"{self._reconciler.name}:{key}")
-                try:
-                    async with asyncio.timeout(self._reconciler.period):
-                        await self._woken.wait()
-                except TimeoutError:
-                    continue
+                await self._rest(self._woken, self._reconciler.period)
 
     async def _look(self) -> list[str]:
         try:
             found = list(await self._reconciler.due())
-        except Exception as error:  # noqa: BLE001 - a loop outlives what it looks at; the fault is logged and looked at again
+        except Exception as error:  # noqa: BLE001 - a loop outlives what it looks at: logged, then looked at again
             STEPS.labels(self._reconciler.name, "look_failed").inc()
             self._log.warning("look.failed", error=str(error), exc_info=not isinstance(error, Failure))
-            await self._clock.sleep(min(LAST_BACKOFF, 1.0))
+            await self._clock.sleep(1.0)
+            self._woken.set()
             return []
         return found
 
     async def _work(self, key: str) -> None:
+        again = self._busy[key]
         try:
-            async with self._slots:
-                while True:
-                    self._again.discard(key)
+            while True:
+                again.clear()
+                async with self._slots:
                     after = await self._step(key)
-                    if after is None and key not in self._again:
-                        return
-                    if after and key not in self._again:
-                        await self._pause(key, after)
+                if after is not None:
+                    await self._rest(again, after)
+                elif not again.is_set():
+                    return
         finally:
-            self._busy.discard(key)
-            if key in self._again:
-                self._again.discard(key)
-                self._woken.set()
+            del self._busy[key]
 
-    async def _pause(self, key: str, seconds: float) -> None:
-        """Waits, but not past a wake of this key."""
-        async with asyncio.TaskGroup() as group:
-            nap = group.create_task(self._clock.sleep(seconds))
-            while not nap.done() and key not in self._again:
-                await asyncio.wait({nap}, timeout=0.05)
+    async def _rest(self, until: asyncio.Event, seconds: float) -> None:
+        """Waits for the event, at most `seconds` of the clock."""
+        nap = asyncio.ensure_future(self._clock.sleep(seconds))
+        woken = asyncio.ensure_future(until.wait())
+        try:
+            await asyncio.wait({nap, woken}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
             nap.cancel()
+            woken.cancel()
 
     async def _step(self, key: str) -> float | None:
         """Seconds until the next step, or None when done."""
@@ -92,7 +91,7 @@ class Driver:
                 outcome = await self._reconciler.step(key)
         except Exception as error:  # noqa: BLE001 - the same
             failures = self._failures[key] = self._failures.get(key, 0) + 1
-            delay = min(LAST_BACKOFF, FIRST_BACKOFF * 2 ** (failures - 1))
+            delay = min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** (failures - 1))
             STEPS.labels(self._reconciler.name, "failed").inc()
             self._log.warning(
                 "step.failed", key=key, error=str(error), again_in=delay, exc_info=not isinstance(error, Failure)
@@ -100,4 +99,4 @@ class Driver:
             return delay
         self._failures.pop(key, None)
         STEPS.labels(self._reconciler.name, type(outcome).__name__.lower()).inc()
-        return max(outcome.after, 0.001) if isinstance(outcome, Again) else None
+        return outcome.after if isinstance(outcome, Again) else None

@@ -1,1 +1,6 @@
 """Runs services: one process or many, the same code."""
+
+from libs.runtime.host import SERVICES, Host
+from libs.runtime.module import Follow, Module, Opened
+
+__all__ = ["SERVICES", "Follow", "Host", "Module", "Opened"]

@@ -1,0 +1,35 @@
+"""LISTEN: wakes from the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from libs.db.database import Connection
+
+
+@asynccontextmanager
+async def listen(connection: Connection, channels: Mapping[str, Callable[[str], None]]) -> AsyncIterator[asyncio.Event]:
+    """Calls each channel's function with the payload of every NOTIFY while its body runs.
+
+    The event it gives is set when the connection is lost: leave, and listen again on another.
+    """
+    lost = asyncio.Event()
+
+    def on_end(_connection: object) -> None:
+        lost.set()
+
+    def on_notify(_connection: object, _pid: int, channel: str, payload: object) -> None:
+        channels[channel](str(payload))
+
+    connection.add_termination_listener(on_end)
+    for channel in channels:
+        await connection.add_listener(channel, on_notify)
+    try:
+        yield lost
+    finally:
+        if not connection.is_closed():
+            connection.remove_termination_listener(on_end)
+            for channel in channels:
+                await connection.remove_listener(channel, on_notify)

@@ -1,0 +1,57 @@
+"""`python -m libs.runtime --target=all`, or one service, or a comma list of them."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+from importlib import import_module
+
+import uvloop
+
+from libs.kernel.errors import Failure
+from libs.runtime.clock import SystemClock
+from libs.runtime.host import SERVICES
+from libs.runtime.module import Module
+from libs.runtime.process import Process, stop_on_signals
+from libs.telemetry import configure
+from libs.telemetry.traces import start_tracing
+
+
+def main() -> int:
+    """Runs until SIGTERM; exit code 1 with a sentence when it cannot start."""
+    parser = argparse.ArgumentParser(prog="python -m libs.runtime", description="Runs services of the platform.")
+    parser.add_argument("--target", default="all", help=f"all, or a comma list of: {', '.join(SERVICES)}")
+    target = parser.parse_args().target
+    names = list(SERVICES) if target == "all" else target.split(",")
+    unknown = [name for name in names if name not in SERVICES]
+    if unknown:
+        parser.error(f"no such service: {', '.join(unknown)}; there are: all, {', '.join(SERVICES)}")
+    configure(target)
+    start_tracing(target)
+    try:
+        uvloop.run(_run([_module(name) for name in names]))
+    except Failure as failure:
+        sys.stderr.write(f"{target} cannot go on: {failure}\n")
+        return 1
+    return 0
+
+
+def _module(name: str) -> Module:
+    # By name, so that libraries know no service and a process imports only what it runs.
+    module = import_module(f"services.{name}.main").MODULE
+    if not isinstance(module, Module):
+        raise TypeError(f"services.{name}.main.MODULE is no Module")
+    return module
+
+
+async def _run(modules: list[Module]) -> None:
+    process = Process(modules, dict(os.environ), SystemClock())
+    stop_on_signals(process)
+    gc.freeze()
+    await process.run()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,94 @@
+"""One process of the platform: opens modules in order, runs them, stops them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+from libs.bus import connect
+from libs.kernel.clock import Clock
+from libs.kernel.secret import Secret
+from libs.rpc import Identity, Server
+from libs.runtime.host import Host
+from libs.runtime.module import Loop, Module, Opened, in_order
+from libs.runtime.vitals import vitals
+from libs.telemetry import get_logger
+
+GRACE_SECONDS: Final = 3.0
+
+
+class Process:
+    """Runs the given modules until it is told to stop."""
+
+    def __init__(self, modules: Sequence[Module], environ: Mapping[str, str], clock: Clock) -> None:
+        self._modules = in_order({module.name: module for module in modules})
+        self._environ = environ
+        self._clock = clock
+        self._log = get_logger("runtime")
+        self._ready = False
+        self.stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Opens everything, serves until `stopping` is set, then leaves in reverse order.
+
+        A module or loop that fails ends the process with its error: the supervisor starts it again.
+        """
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(
+                vitals(self._environ.get("LIGHTRAIL_METRICS_ADDRESS", "127.0.0.1:0"), lambda: self._ready)
+            )
+            identity = Identity.load(Path(self._environ["LIGHTRAIL_IDENTITY_KEY_FILE"]))
+            bus = await connect(
+                Secret(self._environ["LIGHTRAIL_NATS_URL"]), name="+".join(m.name for m in self._modules)
+            )
+            stack.push_async_callback(bus.close)
+            loops: list[tuple[str, Loop]] = []
+            for module in self._modules:
+                host = Host(module.name, self._environ, self._clock, identity, bus)
+                stack.push_async_callback(host.close)
+                opened = await stack.enter_async_context(module.open(host))
+                loops += await self._serve(module, host, opened, identity, stack)
+                self._log.info("module.opened", module=module.name)
+            await self._work(loops)
+
+    async def _serve(
+        self, module: Module, host: Host, opened: Opened, identity: Identity, stack: AsyncExitStack
+    ) -> list[tuple[str, Loop]]:
+        more_servicers, more_loops = host.facts(opened)
+        server = Server(
+            host.address(module.name),
+            [*opened.servicers, *more_servicers],
+            identity=identity,
+            exchange=host.exchange,
+            clock=self._clock,
+        )
+        await server.start()
+        stack.push_async_callback(server.stop, GRACE_SECONDS)
+        return [(module.name, loop) for loop in [*opened.loops, *more_loops]]
+
+    async def _work(self, loops: Sequence[tuple[str, Loop]]) -> None:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_endless(name, loop), name=f"{name}:{loop}") for name, loop in loops]
+            self._ready = True
+            self._log.info("process.ready", modules=[module.name for module in self._modules])
+            await self.stopping.wait()
+            self._ready = False
+            self._log.info("process.stopping")
+            for task in tasks:
+                task.cancel()
+
+
+async def _endless(name: str, loop: Loop) -> None:
+    await loop()
+    raise RuntimeError(f"a loop of {name} returned: {loop}")
+
+
+def stop_on_signals(process: Process) -> None:
+    """Makes SIGTERM and SIGINT an orderly stop."""
+    running = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(number, process.stopping.set)

@@ -1,0 +1,166 @@
+"""Facts on real PostgreSQL and NATS: told once, in order, whatever is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+
+from libs.bus import NatsBus
+from libs.db import Database
+from libs.facts import Fact, Follower, NewFact, Outbox, Relay
+from libs.kernel.clock import Clock
+from libs.kernel.errors import Invalid, Unavailable
+from libs.kernel.ids import new_id
+from libs.testing.eventually import eventually
+
+
+class World:
+    """A source with its outbox, and a follower that writes down what it saw."""
+
+    def __init__(self, db: Database, bus: NatsBus, clock: Clock, name: str) -> None:
+        self.db, self.bus = db, bus
+        self.name = name
+        self.outbox = Outbox(db, name, clock)
+        self.relay = Relay(db, self.outbox, bus, clock)
+        self.seen: list[str] = []
+        self.fail: Callable[[Fact], None] = lambda _fact: None
+
+        async def react(fact: Fact) -> None:
+            self.fail(fact)
+            self.seen.append(fact.payload.decode())
+
+        self.follower = Follower(
+            db,
+            bus,
+            clock,
+            service=f"{name}f",
+            source=name,
+            reactions={f"lightrail.{name}.thing.done.v1": react},
+            read=self.outbox.read,
+        )
+
+    async def tell(self, *texts: str, subject: str = "thing.done") -> None:
+        for text in texts:
+            async with self.db.tx():
+                fact = NewFact(f"lightrail.{self.name}.{subject}.v1", "wsp_x", "dep_x", text.encode())
+                await self.outbox.record(fact)
+
+
+@pytest.fixture
+async def world(open_db: Callable[..., object], bus: NatsBus, system_clock: Clock, tmp_path: Path) -> World:
+    db = await open_db("source", tmp_path)  # type: ignore[misc]
+    return World(db, bus, system_clock, new_id("fact", system_clock))
+
+
+async def test_fact_of_a_rolled_back_change_is_never_told(world: World) -> None:
+    with suppress(ZeroDivisionError):
+        async with world.db.tx():
+            await world.outbox.record(NewFact("lightrail.x.y.z.v1", "", "", b""))
+            raise ZeroDivisionError
+    assert await world.outbox.number() == 0
+
+
+async def test_fact_outside_of_a_transaction_is_refused(world: World) -> None:
+    with pytest.raises(RuntimeError, match="transaction"):
+        await world.outbox.record(NewFact("lightrail.x.y.z.v1", "", "", b""))
+
+
+async def test_late_committer_gets_a_later_sequence_and_is_not_skipped(world: World) -> None:
+    opened, proceed = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        async with world.db.tx():
+            await world.outbox.record(NewFact(f"lightrail.{world.name}.thing.done.v1", "", "", b"slow"))
+            opened.set()
+            await proceed.wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(slow())
+        await opened.wait()
+        await world.tell("fast")
+        await world.relay.once()
+        proceed.set()
+    await world.relay.once()
+    assert [(f.sequence, f.payload) for f in await world.outbox.read(0)] == [(1, b"fast"), (2, b"slow")]
+
+
+async def test_facts_arrive_in_order_over_the_bus(world: World) -> None:
+    await world.tell("a", "b", "c")
+    await world.relay.once()
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(world.follower.run())
+        await world.tell("d")
+        await world.relay.once()
+        await eventually(lambda: world.seen == ["a", "b", "c", "d"])
+        running.cancel()
+
+
+async def test_fact_the_bus_never_brought_is_fetched_from_the_source(world: World) -> None:
+    await world.tell("a", "b", "c")
+    await world.outbox.number()
+    await world.follower.take((await world.outbox.read(2))[0])
+    assert world.seen == ["a", "b", "c"]
+
+
+async def test_duplicate_is_reacted_to_once(world: World) -> None:
+    await world.tell("a")
+    await world.outbox.number()
+    fact = (await world.outbox.read(0))[0]
+    for _ in range(3):
+        await world.follower.take(fact)
+    assert world.seen == ["a"]
+
+
+async def test_reaction_that_finds_the_platform_away_is_tried_until_it_works_and_never_dies(world: World) -> None:
+    failures = iter(range(20))
+
+    def fail(_fact: Fact) -> None:
+        if next(failures, None) is not None:
+            raise Unavailable("away")
+
+    world.fail = fail
+    await world.tell("a")
+    await world.outbox.number()
+    for _ in range(20):
+        with pytest.raises(Unavailable):
+            await world.follower.catch_up()
+    await world.follower.catch_up()
+    assert world.seen == ["a"]
+    assert await world.db.fetchval("select count(*) from dead_letters") == 0
+
+
+async def test_poison_becomes_a_dead_letter_with_its_reason_and_can_be_replayed(world: World) -> None:
+    def fail(fact: Fact) -> None:
+        if fact.payload == b"bad":
+            raise Invalid("it is poison")
+
+    world.fail = fail
+    await world.tell("bad", "good")
+    await world.outbox.number()
+    for _ in range(4):
+        with pytest.raises(Invalid):
+            await world.follower.catch_up()
+    await world.follower.catch_up()
+    assert world.seen == ["good"]
+    letter = await world.db.fetchrow("select * from dead_letters")
+    assert letter is not None
+    assert "poison" in letter["reason"]
+    world.fail = lambda _fact: None
+    await world.follower.replay(letter["fact_id"])
+    assert world.seen == ["good", "bad"]
+    assert await world.db.fetchval("select count(*) from dead_letters") == 0
+
+
+async def test_relay_is_woken_by_a_commit(world: World) -> None:
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(world.relay.run())
+        follow = group.create_task(world.follower.run())
+        await world.tell("a")
+        await eventually(lambda: world.seen == ["a"])
+        running.cancel()
+        follow.cancel()

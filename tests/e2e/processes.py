@@ -1,0 +1,103 @@
+"""The machine's processes, as the kernel lists them: who runs an application, and since when."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+PROC = Path("/proc")
+
+
+def environment(pid: int) -> dict[str, str]:
+    """Gives the environment a process was started with; empty when it is gone or not ours to read."""
+    try:
+        raw = (PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (item.partition("=") for item in raw.decode(errors="replace").split("\0") if "=" in item)
+    return {name: value for name, _, value in pairs}
+
+
+def started(pid: int) -> int:
+    """Gives the start time in clock ticks since boot: with the pid it names one process for ever."""
+    fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return int(fields[19])
+
+
+def running() -> list[int]:
+    """Lists every process that is not a zombie."""
+    found = []
+    for entry in PROC.iterdir():
+        if entry.name.isdigit():
+            try:
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if state != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def of_application(service_id: str, deployment_id: str = "") -> set[tuple[int, int]]:
+    """Gives (pid, start time) of every process of an application's service, of one deployment when it is given."""
+    found = set()
+    for pid in running():
+        variables = environment(pid)
+        if variables.get("LIGHTRAIL_SERVICE_ID") != service_id:
+            continue
+        if deployment_id and variables.get("LIGHTRAIL_DEPLOYMENT_ID") != deployment_id:
+            continue
+        try:
+            found.add((pid, started(pid)))
+        except OSError:
+            continue
+    return found
+
+
+def below(home: Path) -> set[int]:
+    """Gives every process that names a folder in its command line: what a platform with that home left behind."""
+    found = set()
+    for pid in running():
+        try:
+            command = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if str(home) in command:
+            found.add(pid)
+    return found
+
+
+def kill(pid: int) -> None:
+    """Ends a process at once, as a power cut would."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Gives the CPU time a process has used, in seconds."""
+    fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def proportional_memory(pid: int) -> int:
+    """Gives a process's share of memory (PSS) in bytes."""
+    for line in (PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def descendants(pid: int) -> set[int]:
+    """Gives a process and everything it started that still lives."""
+    parents = {}
+    for other in running():
+        try:
+            parents[other] = int((PROC / str(other) / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    family = {pid}
+    while True:
+        more = {child for child, parent in parents.items() if parent in family} - family
+        if not more:
+            return family
+        family |= more

@@ -143,7 +143,7 @@ class Platform:
             process.kill()
             out, err = await process.communicate()
             message = (
-                f"lr {' '.join(arguments)} did not end in {timeout} s\n{out.decode()[-3000:]}\n{err.decode()[-3000:]}"
+                f"lr {' '.join(arguments)} did not end in {within} s\n{out.decode()[-3000:]}\n{err.decode()[-3000:]}"
             )
             raise AssertionError(message) from None
         run = Run(process.returncode or 0, out.decode(), err.decode())

@@ -72,7 +72,7 @@ def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
         kind=start.kind,
         environment={"NODE_ENV": "production", "npm_config_update_notifier": "false"},
         path=(f"{MODULES}/.bin",) if steps else (),
-        warnings=_warnings(tree, lock),
+        warnings=_warnings(tree, lock) if steps else (),
     )
 
 

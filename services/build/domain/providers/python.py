@@ -74,16 +74,16 @@ def _install(tree: Tree, project: dict[str, Any], asked: Requirements) -> Step |
     if tree.has("requirements.txt"):
         read_requirements(tree, "requirements.txt", asked)
         return _step(("uv", "pip", "install", "--requirement", "requirements.txt"), asked, tuple(asked.files))
+    if _poetry(project) and not project.get("project"):
+        raise BuildFault(
+            "pyproject.toml is Poetry's, but poetry.lock is not in the upload.",
+            hint="Run “poetry lock”, or check that no ignore file leaves it out.",
+        )
     if project.get("project") or project.get("build-system"):
         return _from_project(project, asked)
     if tree.has("setup.py"):
         asked.local = True
         return _step(("uv", "pip", "install", "--editable", "."), asked, ())
-    if _poetry(project):
-        raise BuildFault(
-            "pyproject.toml is Poetry's, but poetry.lock is not in the upload.",
-            hint="Run “poetry lock”, or check that no ignore file leaves it out.",
-        )
     if tree.has("Pipfile"):
         raise BuildFault(
             "A Pipfile is not understood here.",

@@ -1,0 +1,5 @@
+import fastapi
+
+
+def create_app():
+    return fastapi.FastAPI()

@@ -1,0 +1,1 @@
+"""Runs programs that nobody trusts: bubblewrap, a uid per owner, cgroup or rlimit caps."""

@@ -1,0 +1,51 @@
+"""The platform of a session, once per topology, and applications on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from libs.kernel.ids import new_id
+from libs.runtime.clock import SystemClock
+from tests.e2e.application import Application, copy_of
+from tests.e2e.platform import Platform
+
+Deployed = Callable[[str], Awaitable[Application]]
+
+
+# One worker drives all tests of a topology (`--dist loadgroup`), so there is one platform for each.
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=pytest.mark.xdist_group(f"e2e-{name}")) for name in ("all", "split")],
+)
+def platform(request: pytest.FixtureRequest) -> Iterator[Platform]:
+    made = Platform(request.param)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture
+async def application(platform: Platform, tmp_path: Path) -> AsyncIterator[Callable[[str], Awaitable[Application]]]:
+    """Makes an application of an example, in a project of its own; its processes end with the test."""
+    made: list[Application] = []
+
+    async def make(example: str, *, beside: Application | None = None) -> Application:
+        folder = tmp_path / str(len(made))
+        folder.mkdir()
+        name = f"{example}-{new_id('run', SystemClock())[-6:]}"
+        new = Application(platform, name, copy_of(example, folder))
+        if beside:
+            await new.add_to(beside.project)
+        else:
+            await new.create()
+        made.append(new)
+        return new
+
+    yield make
+    for project_id in {app.project["id"] for app in made}:
+        await platform.api("DELETE", f"/projects/{project_id}")

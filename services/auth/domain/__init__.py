@@ -1,0 +1,1 @@
+"""What accounts, credentials and memberships are, and which changes to them are legal."""

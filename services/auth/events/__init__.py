@@ -1,0 +1,1 @@
+"""How auth's facts are written for others."""

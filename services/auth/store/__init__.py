@@ -1,0 +1,1 @@
+"""Everything auth keeps, in PostgreSQL; and in memory for unit tests."""

@@ -6,11 +6,15 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, overload
 
 T = TypeVar("T")
 
 
+@overload
+async def eventually(claim: Callable[[], Awaitable[T]], *, within: float = ..., every: float = ...) -> T: ...
+@overload
+async def eventually(claim: Callable[[], T], *, within: float = ..., every: float = ...) -> T: ...
 async def eventually(
     claim: Callable[[], T | Awaitable[T]],
     *,

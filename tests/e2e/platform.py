@@ -157,7 +157,11 @@ class Platform:
         if bearer:
             headers["Authorization"] = f"Bearer {bearer}"
         async with httpx2.AsyncClient(timeout=more.pop("timeout", 30)) as client:
-            return await client.request(method, f"{self.url}{path}", headers=headers, **more)
+            try:
+                return await client.request(method, f"{self.url}{path}", headers=headers, **more)
+            except httpx2.TransportError as error:
+                # A claim that is not true yet, when the edge has just been killed.
+                raise AssertionError(f"{method} {path}: {error!r}") from error
 
     async def api(self, method: str, path: str, *, token: str | None = None, **more: Json) -> Json:
         """Gives the JSON of an answer that must be a success."""

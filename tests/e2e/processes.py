@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -71,6 +72,12 @@ def below(home: Path) -> set[int]:
 def kill(pid: int) -> None:
     """Ends a process at once, as a power cut would."""
     os.kill(pid, signal.SIGKILL)
+
+
+def kill_if_alive(pid: int) -> None:
+    """Ends a process at once; one that ended by itself meanwhile is as good."""
+    with suppress(ProcessLookupError):
+        kill(pid)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -1,0 +1,55 @@
+"""A platform that is about to be hurt, and an application on it whose visitors must not notice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.patient import Patient
+from tests.e2e.application import Application, copy_of
+from tests.e2e.platform import Platform
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests of one module on one worker, with its one platform."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group(f"chaos-{item.path.stem}"))
+            item.add_marker(pytest.mark.timeout(240))
+
+
+@pytest.fixture(scope="module")
+def topology() -> str:
+    """One process for all services, unless a module says otherwise."""
+    return "all"
+
+
+@pytest.fixture(scope="module")
+def platform(topology: str) -> Iterator[Platform]:
+    """The platform of a module."""
+    made = Platform(topology)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the application's source lies."""
+    return tmp_path_factory.mktemp("source")
+
+
+@pytest.fixture(scope="module")
+def _one(platform: Platform, folder: Path) -> Patient:
+    return Patient(Application(platform, "patient", copy_of("slow-start", folder)))
+
+
+@pytest.fixture
+async def patient(_one: Patient) -> Patient:
+    """The application: live, with a version that takes its time in every state."""
+    await _one.is_well()
+    return _one

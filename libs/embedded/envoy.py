@@ -52,7 +52,6 @@ class Edge:
             reach=(program.parent, self.room),
             configuration=self._bootstrap(),
             die_with_starter=self.die_with_starter,
-            adoptable=True,
         )
 
     @property

@@ -1,14 +1,13 @@
-"""Files the platform keeps: private ones, ends of logs; and the orderly end of a process."""
+"""Files the platform keeps: rooms, private files, and logs."""
 
 from __future__ import annotations
 
 import os
-import select
-import signal
-from collections.abc import Sequence
+import shutil
 from pathlib import Path
 
-_KILL_SECONDS = 10.0
+LOG_BYTES = 10 * 1024 * 1024
+LOGS_KEPT = 3
 
 
 def make_room(path: Path, *, mode: int | None = None) -> None:
@@ -39,19 +38,20 @@ def tail(path: Path, lines: int = 20) -> str:
         return ""
 
 
-def end(process: int, stop: Sequence[tuple[signal.Signals, float]]) -> None:
-    """Ends the process of a pidfd by each signal with its seconds in turn, at last by SIGKILL. Blocking."""
-    for number, seconds in (*stop, (signal.SIGKILL, _KILL_SECONDS)):
-        try:
-            signal.pidfd_send_signal(process, number)
-        except ProcessLookupError:
-            return
-        if has_ended(process, seconds):
-            return
+def rotate(path: Path, *, most: int = LOG_BYTES, keep: int = LOGS_KEPT) -> bool:
+    """Makes a log of more than `most` bytes `path`.1, the former .1 .2 and so on; tells whether it did.
 
-
-def has_ended(process: int, seconds: float = 0.0) -> bool:
-    """Whether the process of a pidfd has ended, waiting up to `seconds` for it."""
-    poll = select.poll()
-    poll.register(process, select.POLLIN)
-    return bool(poll.poll(int(seconds * 1000)))
+    The log is copied and emptied, not renamed: its writer, another program, holds it open for appending.
+    """
+    try:
+        if path.stat().st_size <= most:
+            return False
+    except FileNotFoundError:
+        return False
+    for number in range(keep - 1, 0, -1):
+        older = path.with_name(f"{path.name}.{number}")
+        if older.exists():
+            older.replace(path.with_name(f"{path.name}.{number + 1}"))
+    shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+    os.truncate(path, 0)
+    return True

@@ -64,7 +64,6 @@ class Server:
             reach=(program, self.room),
             configuration=self._configuration(),
             die_with_starter=self.die_with_starter,
-            adoptable=True,
         )
 
     @property

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from libs.embedded.account import Account
@@ -37,13 +37,14 @@ class Spec:
     reach: tuple[Path, ...] = ()
     # Signals to end it, each with the seconds it is given; SIGKILL is added by whoever stops it.
     stop: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 10.0),)
+    # Where it runs; modules of the platform are found from there.
+    cwd: Path = Path("/")
     # Contents of its configuration, so that a change of it is a change of the part.
     configuration: str = ""
     # Parts that must not outlive their starter, as in tests.
     die_with_starter: bool = False
-    # Whether a new supervisor may take over the running process.
-    adoptable: bool = False
-    labels: Mapping[str, str] = field(default_factory=dict)
+    # Whether it is one server of several processes, whose memory is counted together.
+    forks: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -75,7 +76,7 @@ def launch(spec: Spec) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd="/",
+            cwd=spec.cwd,
             start_new_session=True,
             umask=0o077,
             user=account.uid if account else None,

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from libs.embedded import account, binaries, files, ports, probe
+from libs.embedded import account, binaries, files, ports, probe, processes
 from libs.embedded.part import Spec, launch, run_once
 from libs.kernel.errors import Unavailable
 from libs.kernel.secret import Secret
@@ -20,6 +20,8 @@ from libs.kernel.secret import Secret
 SUPERUSER = "postgres"
 _INITDB_SECONDS = 120.0
 _VERSION = "18"
+# Fast shutdown: sessions end, everything is written; then immediate, which recovers at the next start.
+_STOP = ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0))
 # Small on purpose: this is one machine's bookkeeping, not a warehouse.
 _SETTINGS = {
     "shared_buffers": "32MB",
@@ -113,10 +115,9 @@ class Cluster:
             ready=lambda: probe.postgres_accepts(ports.LOOPBACK, self.port),
             account=account.unprivileged(),
             reach=(*_wheel(home), self.room),
-            # Fast shutdown: sessions end, everything is written; then immediate, which recovers at the next start.
-            stop=((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0)),
+            stop=_STOP,
             die_with_starter=self.die_with_starter,
-            adoptable=True,
+            forks=True,
         )
 
     def _initialize(self) -> None:
@@ -156,20 +157,15 @@ class Cluster:
         """Ends a server of a crashed run that still uses this data; forgets a lock that another program's pid keeps."""
         lock = self.data / "postmaster.pid"
         try:
-            pid = int(lock.read_text().split("\n", 1)[0])
-            owner = os.pidfd_open(pid)
+            found = processes.find(int(lock.read_text().split("\n", 1)[0]))
         except (FileNotFoundError, ValueError):
             return
-        except ProcessLookupError:
+        descriptor = found.attach() if found and _serves(found.pid, self.data) else None
+        if descriptor is None:
             lock.unlink(missing_ok=True)
             return
-        try:
-            if not _serves(pid, self.data):
-                lock.unlink(missing_ok=True)
-                return
-            files.end(owner, ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0)))
-        finally:
-            os.close(owner)
+        processes.end([(descriptor, _STOP)])
+        os.close(descriptor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from libs.embedded import files
+from libs.embedded import files, processes
 from libs.embedded.part import Spec
 from libs.kernel.errors import Unavailable
 
@@ -32,6 +32,6 @@ async def running(spec: Spec, launch: Launch) -> AsyncIterator[subprocess.Popen[
         raise Unavailable(f"{spec.name} is not ready after {spec.patience:.0f} s.\n{files.tail(spec.log)}") from error
     finally:
         if process.poll() is None:
-            await asyncio.to_thread(files.end, descriptor, spec.stop)
+            await asyncio.to_thread(processes.end, [(descriptor, spec.stop)])
         process.wait()
         os.close(descriptor)

@@ -1,0 +1,244 @@
+"""What one platform consists of: its parts, their order, and the environment its services get."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from libs.embedded import database, files, ports, probe
+from libs.embedded.envoy import Edge
+from libs.embedded.home import Home
+from libs.embedded.nats import Server
+from libs.embedded.part import Spec
+from libs.embedded.postgres import Cluster
+from libs.embedded.settings import SERVICES, Settings
+from libs.kernel.secret import Secret
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+RUNTIME: Final = (sys.executable, "-m", "libs.runtime")
+# What belongs to `lr` or to the supervisor alone. The superuser's URL above all is not for services.
+_WITHHELD: Final = {"LIGHTRAIL_DATABASE_URL", "LIGHTRAIL_TOKEN", "LIGHTRAIL_API", "LIGHTRAIL_CONFIG_DIR"}
+# Changes when provisioning makes something it did not make before.
+_PROVISION_VERSION: Final = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A part in its place."""
+
+    name: str
+    spec: Callable[[], Spec]
+    # Parts that must be ready before it starts the first time.
+    needs: tuple[str, ...] = ()
+    # Makes what the part needs, before each start; blocking.
+    prepare: Callable[[], None] = lambda: None
+    # Parts of a lower number are stopped first.
+    stops: int = 0
+    # Services in this process.
+    services: tuple[str, ...] = ()
+    # Whether it is a task that ends by itself; `done` then says it need not run, `finished` is told when it has.
+    once: bool = False
+    done: Callable[[], bool] = lambda: False
+    finished: Callable[[], None] = lambda: None
+    # Whether the next supervisor may take over its running process.
+    adoptable: bool = False
+    # Whether it is started anew when it runs but stops answering.
+    cured: bool = False
+
+
+class Plan:
+    """The parts of one platform on these ports."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        chosen: Mapping[str, int],
+        environ: Mapping[str, str],
+        *,
+        program: tuple[str, ...] = RUNTIME,
+    ) -> None:
+        self._settings = settings
+        self._home = Home(settings.home)
+        self._ports = chosen
+        self._environ = environ
+        self._program = program
+        self._cluster = Cluster(
+            room=self._home.postgres,
+            port=chosen["postgres"],
+            password_file=self._home.keys / "postgres.password",
+            log=self._home.log("postgres"),
+        )
+        self._server = Server(
+            room=self._home.nats,
+            port=chosen["nats"],
+            password_file=self._home.keys / "nats.password",
+            log=self._home.log("nats"),
+        )
+
+    @staticmethod
+    def ports(settings: Settings) -> list[str]:
+        """The names of the ports it takes, besides the edge's."""
+        names = ["postgres", "nats", "envoy-admin", "ads", "gateway-http", *SERVICES]
+        return names + [f"metrics-{target}" for target, _ in _targets(settings)]
+
+    def external(self) -> list[str]:
+        """Parts that someone else runs."""
+        theirs = {
+            "postgres": self._settings.database_url is not None,
+            "nats": self._settings.nats_url is not None,
+            "envoy": self._settings.envoy_external,
+        }
+        return [name for name, is_theirs in theirs.items() if is_theirs]
+
+    def nodes(self) -> list[Node]:
+        """The parts that the platform runs itself, each after those it needs."""
+        external = self.external()
+        nodes = []
+        if "nats" not in external:
+            server = self._server
+            nodes.append(Node("nats", spec=server.spec, prepare=server.prepare, stops=2, adoptable=True))
+        if "envoy" not in external:
+            edge = self._edge()
+            nodes.append(Node("envoy", spec=edge.spec, prepare=edge.prepare, stops=1, adoptable=True))
+        if "postgres" not in external:
+            cluster = self._cluster
+            nodes.append(Node("postgres", spec=cluster.spec, prepare=cluster.prepare, stops=3, adoptable=True))
+        before_provision = ("postgres",) if "postgres" not in external else ()
+        nodes.append(
+            Node(
+                "provision",
+                spec=self._provision,
+                needs=before_provision,
+                once=True,
+                done=self._is_provisioned,
+                finished=self._remember_provisioned,
+            )
+        )
+        before_services = ("provision", "nats") if "nats" not in external else ("provision",)
+        nodes += [
+            Node(name, spec=partial(self._service, name, names), needs=before_services, services=names, cured=True)
+            for name, names in _targets(self._settings)
+        ]
+        return nodes
+
+    def is_reachable(self) -> bool:
+        """Whether the REST API answers: through the edge, or at the gateway when the edge is someone else's."""
+        if self._settings.envoy_external:
+            return probe.http_status(ports.LOOPBACK, self._ports["gateway-http"], "/api/v1/health") == _OK
+        return probe.http_status(self._settings.edge_address, self._settings.port, "/api/v1/health") == _OK
+
+    def services_environment(self, target: str) -> dict[str, str]:
+        """The whole environment of a process of services."""
+        home, chosen, settings = self._home, self._ports, self._settings
+        address = {name: f"{ports.LOOPBACK}:{port}" for name, port in chosen.items()}
+        inherited = {name: value for name, value in self._environ.items() if name not in _WITHHELD}
+        nats_url = settings.nats_url or self._server.url
+        urls = database.service_urls(home, self._admin())
+        mine = {
+            "LIGHTRAIL_HOME": str(home.path),
+            "LIGHTRAIL_TOPOLOGY": settings.topology,
+            "LIGHTRAIL_PORT": str(settings.port),
+            "LIGHTRAIL_EDGE_PORT": str(settings.port),
+            "LIGHTRAIL_EDGE_ADDRESS": settings.edge_address,
+            "LIGHTRAIL_BASE_DOMAIN": settings.base_domain,
+            "LIGHTRAIL_NATS_URL": nats_url.reveal(),
+            "LIGHTRAIL_IDENTITY_KEY_FILE": str(home.identity_key),
+            "LIGHTRAIL_SECRETS_KEY_FILE": str(home.secrets_key),
+            "LIGHTRAIL_SETUP_TOKEN_FILE": str(home.setup_token),
+            "LIGHTRAIL_ADS_ADDRESS": self._ads(),
+            "LIGHTRAIL_ENVOY_ADMIN_ADDRESS": self._admin_address(),
+            "LIGHTRAIL_GATEWAY_HTTP_ADDRESS": address["gateway-http"],
+            "LIGHTRAIL_METRICS_ADDRESS": address[f"metrics-{target}"],
+            # Threads of gRPC and of the loop share two heaps rather than having one each.
+            "MALLOC_ARENA_MAX": "2",
+            "PYTHONUNBUFFERED": "1",
+        }
+        for service in SERVICES:
+            mine[f"LIGHTRAIL_{service.upper()}_ADDRESS"] = address[service]
+            mine[f"LIGHTRAIL_{service.upper()}_DATABASE_URL"] = urls[service].reveal()
+        return inherited | mine
+
+    def _edge(self) -> Edge:
+        return Edge(
+            room=self._home.envoy,
+            node=f"edge-{self._settings.port}",
+            ads_address=self._ads(),
+            admin_port=self._ports["envoy-admin"],
+            edge_port=self._settings.port,
+            log=self._home.log("envoy"),
+            concurrency=self._settings.envoy_concurrency,
+        )
+
+    def _ads(self) -> str:
+        if self._settings.envoy_external and "LIGHTRAIL_ADS_ADDRESS" in self._environ:
+            return self._environ["LIGHTRAIL_ADS_ADDRESS"]
+        return f"{ports.LOOPBACK}:{self._ports['ads']}"
+
+    def _admin_address(self) -> str:
+        if self._settings.envoy_external:
+            return self._environ.get("LIGHTRAIL_ENVOY_ADMIN_ADDRESS", "")
+        return f"{ports.LOOPBACK}:{self._ports['envoy-admin']}"
+
+    def _admin(self) -> Secret[str]:
+        return self._settings.database_url or self._cluster.dsn()
+
+    def _service(self, name: str, services: tuple[str, ...]) -> Spec:
+        target = "all" if services == SERVICES else name
+        metrics = self._ports[f"metrics-{name}"]
+        return Spec(
+            name=name,
+            argv=(*self._program, f"--target={target}"),
+            env=self.services_environment(name),
+            log=self._home.log(name),
+            port=self._ports.get(name, metrics),
+            ready=lambda: probe.http_status(ports.LOOPBACK, metrics, "/ready") == _OK,
+            cwd=ROOT,
+        )
+
+    def _provision(self) -> Spec:
+        return Spec(
+            name="provision",
+            argv=(sys.executable, "-m", "libs.embedded.provision"),
+            env={**self._environ, "LIGHTRAIL_DATABASE_URL": self._admin().reveal()},
+            log=self._home.log("provision"),
+            port=0,
+            ready=lambda: False,
+            cwd=ROOT,
+        )
+
+    @property
+    def _mark(self) -> Path:
+        # In PostgreSQL's own room: it goes when the data goes.
+        return self._home.postgres / "provisioned"
+
+    def _provisioned(self) -> str:
+        known = self._home.database_passwords.read_text()
+        return hashlib.sha256(json.dumps([_PROVISION_VERSION, known, SERVICES]).encode()).hexdigest()
+
+    def _is_provisioned(self) -> bool:
+        # Saves a third of a second at each start. Someone else's database may change behind our back: always run.
+        home = self._home
+        keys = (home.identity_key, home.secrets_key, home.setup_token, home.database_passwords)
+        if self._settings.database_url or not all(key.exists() for key in keys):
+            return False
+        return self._mark.exists() and self._mark.read_text() == self._provisioned()
+
+    def _remember_provisioned(self) -> None:
+        if not self._settings.database_url:
+            files.write_private(self._mark, self._provisioned())
+
+
+_OK: Final = 200
+
+
+def _targets(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:
+    """Processes of services: name -> services in it."""
+    if settings.topology == "all":
+        return [("services", SERVICES)]
+    return [(service, (service,)) for service in SERVICES]

@@ -1,0 +1,50 @@
+"""Stands in for `libs.runtime` where a test is about the supervisor: answers health, starts one "application"."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"ok\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+def serve(address: str) -> ThreadingHTTPServer:
+    host, _, port = address.rpartition(":")
+    server = ThreadingHTTPServer((host, int(port)), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def main() -> None:
+    target = sys.argv[1].removeprefix("--target=")
+    home = Path(os.environ["LIGHTRAIL_HOME"])
+    (home / f"environment-{target}").write_text("\n".join(f"{key}={value}" for key, value in os.environ.items()))
+    if (home / "refuse").exists():
+        sys.exit("refused: the test wants it so")
+    application = home / "application.pid"
+    if not application.exists():
+        child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        application.write_text(str(child.pid))
+    serve(os.environ["LIGHTRAIL_METRICS_ADDRESS"])
+    if target in {"all", "gateway"}:
+        serve(os.environ["LIGHTRAIL_GATEWAY_HTTP_ADDRESS"])
+    print(f"{target} serves", flush=True)
+    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+
+
+if __name__ == "__main__":
+    main()

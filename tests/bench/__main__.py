@@ -1,0 +1,40 @@
+"""Measures the platform and prints a table: `python -m tests.bench [FILE]`; the numbers go to FILE as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from tests.bench import change, start
+from tests.bench.measure import Measure, keep, table
+from tests.e2e.platform import ROOT, Platform
+
+FILE = ROOT / ".cache" / "bench.json"
+
+
+def measure(topology: str, *, everything: bool) -> list[Measure]:
+    """Measures one platform from its first start to its end."""
+    platform = Platform(topology)
+    try:
+        found = [*start.cold(platform), *start.warm(platform), *asyncio.run(start.idle(platform))]
+        if everything:
+            found += asyncio.run(change.second_up(platform))
+            found += asyncio.run(change.thirty_deployments(platform))
+        return found
+    finally:
+        platform.stop()
+
+
+def main() -> int:
+    """Measures both topologies; 1 when a budget is broken."""
+    measures = [*measure("all", everything=True), *measure("split", everything=False)]
+    sys.stdout.write(table(measures) + "\n")
+    file = Path(sys.argv[1]) if len(sys.argv) > 1 else FILE
+    keep(measures, file)
+    sys.stdout.write(f"\nwritten to {file}\n")
+    return 0 if all(row.kept for row in measures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

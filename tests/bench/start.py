@@ -1,0 +1,63 @@
+"""How long the platform needs until it is ready, and what it costs while nothing happens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from tests.bench.measure import Measure, middle
+from tests.e2e import processes
+from tests.e2e.platform import Platform
+
+COLD_SECONDS, WARM_SECONDS = 8.0, 4.0
+MEMORY_MEBIBYTES, CPU_PERCENT = 350.0, 3.0
+SETTLE_SECONDS, WATCH_SECONDS = 20.0, 30.0
+WARM_TRIES = 3
+MEBIBYTE = 1024 * 1024
+
+
+def cold(platform: Platform) -> list[Measure]:
+    """Starts on an empty home."""
+    before = time.monotonic()
+    platform.lr_now("platform", "up", "--detach", "--topology", platform.topology)
+    took = time.monotonic() - before
+    platform.claim()
+    return [Measure(f"ready, cold ({platform.topology})", took, "s", _only_all(platform, COLD_SECONDS))]
+
+
+def warm(platform: Platform) -> list[Measure]:
+    """Starts on data that is there."""
+    tries = []
+    for _ in range(WARM_TRIES):
+        platform.lr_now("platform", "down")
+        before = time.monotonic()
+        platform.lr_now("platform", "up", "--detach", "--topology", platform.topology)
+        tries.append(time.monotonic() - before)
+    note = f"median of {WARM_TRIES}"
+    return [Measure(f"ready, warm ({platform.topology})", middle(tries), "s", _only_all(platform, WARM_SECONDS), note)]
+
+
+async def idle(platform: Platform) -> list[Measure]:
+    """Watches memory (PSS) and CPU of all parts while nobody asks for anything."""
+    parts = await platform.parts()
+    everything = {pid for part in parts.values() for pid in processes.descendants(part["pid"])}
+    await asyncio.sleep(SETTLE_SECONDS)
+    before = {pid: processes.cpu_seconds(pid) for pid in everything}
+    await asyncio.sleep(WATCH_SECONDS)
+    used = sum(processes.cpu_seconds(pid) - seconds for pid, seconds in before.items())
+    memory = {name: _memory(part["pid"], everything) for name, part in parts.items()}
+    note = ", ".join(f"{name} {size / MEBIBYTE:.0f}" for name, size in sorted(memory.items(), key=lambda row: -row[1]))
+    topology, busy = platform.topology, used / WATCH_SECONDS * 100
+    total = sum(processes.proportional_memory(pid) for pid in everything) / MEBIBYTE
+    return [
+        Measure(f"memory, idle ({topology})", total, "MiB", _only_all(platform, MEMORY_MEBIBYTES), note),
+        Measure(f"CPU, idle ({topology})", busy, "%", _only_all(platform, CPU_PERCENT), "of a core"),
+    ]
+
+
+def _memory(pid: int, everything: set[int]) -> int:
+    return processes.proportional_memory(pid) if pid in everything else 0
+
+
+def _only_all(platform: Platform, budget: float) -> float | None:
+    return budget if platform.topology == "all" else None

@@ -1,0 +1,1 @@
+"""What build can do, as use cases over ports."""

@@ -1,0 +1,243 @@
+"""What the use cases need of the world."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from libs.kernel.context import Ctx
+from services.build.domain.facts import BuildFact
+from services.build.domain.model import Artifact, Build, BuildState, Layer, LogLine, Snapshot
+from services.build.domain.plan import BuildPlan, PlanSettings
+from services.build.domain.queue import Waiting
+from services.build.domain.tree import Tree
+
+
+class Work(Protocol):
+    """Opens a transaction; joins the one already open in this task."""
+
+    def __call__(self) -> AbstractAsyncContextManager[object]:
+        """What happens inside happens together or not at all."""
+        ...
+
+
+class Facts(Protocol):
+    """Where facts are written down, in the transaction of their change."""
+
+    async def record(self, fact: BuildFact) -> None:
+        """Writes one fact."""
+        ...
+
+
+class Snapshots(Protocol):
+    """Source archives that were accepted. `workspaces` is the tenant clause; None means all."""
+
+    async def add(self, snapshot: Snapshot, project_id: str) -> None:
+        """Keeps one."""
+        ...
+
+    async def get(self, snapshot_id: str, workspaces: Sequence[str] | None) -> tuple[Snapshot, str] | None:
+        """One, with the project it belongs to."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A process's right to work on a build; a new one for each attempt."""
+
+    build_id: str
+    # Names the process.
+    owner: str
+    # Number of the attempt: one process never confuses two of its own.
+    attempt: int
+
+
+class Builds(Protocol):
+    """All builds. `workspaces` is the tenant clause; None means all."""
+
+    async def add(self, build: Build) -> bool:
+        """Queues one; False when its deployment has one already."""
+        ...
+
+    async def get(self, build_id: str, workspaces: Sequence[str] | None) -> Build | None:
+        """One by its id."""
+        ...
+
+    async def of_deployment(self, deployment_id: str, workspaces: Sequence[str] | None) -> Build | None:
+        """One by its deployment."""
+        ...
+
+    async def waiting(self, now: datetime) -> list[Waiting]:
+        """Builds that could begin, oldest first: queued, or begun by a process whose lease ran out."""
+        ...
+
+    async def running(self, now: datetime) -> list[str]:
+        """The workspace of each build under way."""
+        ...
+
+    async def claim(self, build_id: str, owner: str, now: datetime, until: datetime) -> Build | None:
+        """Begins it, or begins it again, and gives it with its new attempt; None when it is not to be had."""
+        ...
+
+    async def renew(self, lease: Lease, until: datetime) -> bool:
+        """Keeps the lease; False when it is lost: cancelled, or taken by another."""
+        ...
+
+    async def holds(self, lease: Lease) -> bool:
+        """Whether the lease is still good."""
+        ...
+
+    async def release(self, lease: Lease, now: datetime) -> None:
+        """Gives the build back: another may begin it at once. Harmless when the lease is lost."""
+        ...
+
+    async def planned(self, lease: Lease, plan: BuildPlan) -> None:
+        """Notes what will be done."""
+        ...
+
+    async def finish(
+        self, lease: Lease, state: BuildState, now: datetime, *, reason: str = "", artifact_digest: str = ""
+    ) -> bool:
+        """Ends it; False when the lease is lost, and nothing changed."""
+        ...
+
+    async def cancel(self, build_id: str, now: datetime, reason: str) -> bool:
+        """Ends it whoever works on it; False when it had ended."""
+        ...
+
+
+class Log(Protocol):
+    """Lines of builds."""
+
+    async def last(self, build_id: str) -> int:
+        """Number of the last line; 0 when there is none."""
+        ...
+
+    async def append(self, lease: Lease, lines: Sequence[LogLine]) -> bool:
+        """Keeps lines, each number once; False when the lease is lost and nothing was kept."""
+        ...
+
+    async def close(self, build_id: str, time: datetime, text: str) -> None:
+        """Adds the platform's last word after all other lines."""
+        ...
+
+    async def read(self, build_id: str, after: int, limit: int) -> list[LogLine]:
+        """Lines with number > after, in order."""
+        ...
+
+
+class Artifacts(Protocol):
+    """What builds made."""
+
+    async def add(self, artifact: Artifact, workspace_id: str, now: datetime) -> None:
+        """Keeps one; harmless when it is there."""
+        ...
+
+    async def get(self, digest: str) -> Artifact | None:
+        """One by its digest."""
+        ...
+
+
+class DependencyLayers(Protocol):
+    """Layers of installed dependencies, kept per workspace so that none can poison another's."""
+
+    async def find(self, workspace_id: str, key: str, now: datetime) -> Layer | None:
+        """The layer for this key."""
+        ...
+
+    async def keep(self, workspace_id: str, key: str, layer: Layer, now: datetime) -> None:
+        """Remembers it; a key already there gets the new layer."""
+        ...
+
+
+class Archives(Protocol):
+    """The way in for source archives."""
+
+    async def receive(self, chunks: AsyncIterator[bytes]) -> tuple[str, int]:
+        """Stores an archive and gives digest and size in bytes.
+
+        Exhausted when it is too large, Invalid when it is empty, no archive, or holds what no archive may.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRef:
+    """A service that a caller may see."""
+
+    id: str
+    workspace_id: str
+    project_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """What a build gets as environment."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    # Values that no log may show.
+    secrets: frozenset[str] = frozenset()
+
+
+class Projects(Protocol):
+    """What project knows."""
+
+    async def service(self, ctx: Ctx, service_id: str) -> ServiceRef:
+        """The service as the caller sees it; NotFound when it is not the caller's."""
+        ...
+
+    async def settings(self, build: Build) -> PlanSettings:
+        """The service's settings that concern builds."""
+        ...
+
+    async def variables(self, build: Build) -> Variables:
+        """The rendered variables, sealed ones included."""
+        ...
+
+
+class Output(Protocol):
+    """Where a build's words go."""
+
+    async def say(self, step: str, text: str) -> None:
+        """One line of the platform's own."""
+        ...
+
+    async def chunk(self, step: str, stream: str, data: bytes) -> None:
+        """Output of a program as it comes."""
+        ...
+
+    async def flush(self, step: str) -> None:
+        """The step's programs have ended: what they left without a line's end is a line."""
+        ...
+
+    def recent(self, step: str) -> list[str]:
+        """The last lines of a step, as they were kept."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All that a builder needs to know."""
+
+    build: Build
+    snapshot_digest: str
+    variables: Variables
+
+
+class Builder(Protocol):
+    """A way of building: fetches the source, executes a plan, leaves nothing behind."""
+
+    async def fetch(self, job: Job) -> Tree:
+        """Lays the source out in a fresh work directory of this job."""
+        ...
+
+    async def execute(self, job: Job, plan: BuildPlan, output: Output) -> Artifact:
+        """Does what the plan says. BuildFault when a command of the user's fails."""
+        ...
+
+    async def clean(self, build_id: str) -> None:
+        """Removes every work directory of this build; harmless when there is none."""
+        ...

@@ -1,0 +1,217 @@
+"""Runs one build: snapshot, detect, plan, execute, publish; restarted from the beginning when its process died."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from libs.kernel.clock import Clock
+from libs.kernel.errors import Failure, Unavailable
+from services.build.app.ports import (
+    Artifacts,
+    Builder,
+    Builds,
+    Facts,
+    Job,
+    Lease,
+    Log,
+    Projects,
+    Snapshots,
+    Variables,
+    Work,
+)
+from services.build.app.wakes import Wakes
+from services.build.app.writer import PERIOD, Writer
+from services.build.domain.detect import make_plan
+from services.build.domain.errors import BuildFault
+from services.build.domain.facts import BuildFailed, BuildStarted, BuildSucceeded
+from services.build.domain.log import credentials
+from services.build.domain.model import MOST_ATTEMPTS, Artifact, Build, BuildState
+from services.build.domain.plan import BuildPlan, PlanSettings
+
+# Seconds a dead process's build waits for another.
+LEASE: Final = 10.0
+RENEW: Final = 3.0
+# Seconds between two looks whether the build was called off.
+LOOK: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The user's fault: the build failed, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The platform's fault: worth another try."""
+
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRunner:
+    """Use case of the build loop; `owner` names this process among others, `deadline` is in seconds."""
+
+    work: Work
+    facts: Facts
+    builds: Builds
+    snapshots: Snapshots
+    log: Log
+    artifacts: Artifacts
+    projects: Projects
+    builder: Builder
+    wakes: Wakes
+    clock: Clock
+    owner: str
+    deadline: float
+
+    async def run(self, build_id: str) -> None:
+        """Brings the build to its end, or raises what makes another try worthwhile. Nothing when it has ended."""
+        claimed = await self._claim(build_id)
+        if claimed is None:
+            return
+        build, lease = claimed
+        writer = Writer(self.log, lease, self.wakes, self.clock, after=await self.log.last(build.id))
+        try:
+            outcome = await self._guarded(build, lease, writer)
+            if outcome is not None:
+                await self._settle(build, lease, writer, outcome)
+        except BaseException:
+            # The platform stops, or something it needs is away: the next try need not wait for the lease.
+            await self._give_back(lease)
+            raise
+        await self.builder.clean(build.id)
+
+    async def _claim(self, build_id: str) -> tuple[Build, Lease] | None:
+        now = self.clock.now()
+        async with self.work():
+            build = await self.builds.claim(build_id, self.owner, now, now + timedelta(seconds=LEASE))
+            if build is None:
+                return None
+            if build.attempt == 1:
+                await self.facts.record(BuildStarted(build.id, build.deployment_id, build.workspace_id))
+        return build, Lease(build.id, self.owner, build.attempt)
+
+    async def _guarded(self, build: Build, lease: Lease, writer: Writer) -> Artifact | Fault | Broken | None:
+        """What came of it; None when the build was called off or taken over meanwhile."""
+        async with asyncio.TaskGroup() as group:
+            work = group.create_task(self._attempt(build, lease, writer), name=f"build:{build.id}")
+            beside = [
+                group.create_task(self._watch(lease, work), name=f"watch:{build.id}"),
+                group.create_task(self._write(writer), name=f"log:{build.id}"),
+            ]
+            await asyncio.wait([work])
+            for task in beside:
+                task.cancel()
+        return None if work.cancelled() else work.result()
+
+    async def _attempt(self, build: Build, lease: Lease, writer: Writer) -> Artifact | Fault | Broken:
+        time = asyncio.timeout(self.deadline)
+        try:
+            if build.attempt > 1:
+                await writer.say("detect", "The build was interrupted; it starts again from the beginning.")
+            await self.builder.clean(build.id)
+            async with time:
+                return await self._pipeline(build, lease, writer)
+        except BuildFault as fault:
+            return Fault(str(fault))
+        except Exception as error:  # noqa: BLE001 - any other fault is the platform's: told apart here, raised in run()
+            if isinstance(error, TimeoutError) and time.expired():
+                return Fault(f"The build took longer than {_minutes(self.deadline)}, so it was stopped.")
+            return Broken(error)
+
+    async def _pipeline(self, build: Build, lease: Lease, writer: Writer) -> Artifact:
+        job, plan = await self._plan(build, lease, writer)
+        return await self.builder.execute(job, plan, writer)
+
+    async def _plan(self, build: Build, lease: Lease, writer: Writer) -> tuple[Job, BuildPlan]:
+        found = await self.snapshots.get(build.snapshot_id, [build.workspace_id])
+        if found is None:
+            raise BuildFault(f"The source {build.snapshot_id} is not there any more.", hint="Upload it again.")
+        settings, variables = await self._told(build)
+        writer.hide(variables.secrets | credentials(variables.values.values()))
+        job = Job(build, found[0].digest, variables)
+        plan = make_plan(await self.builder.fetch(job), settings)
+        await self.builds.planned(lease, plan)
+        framework = f" with {plan.framework}" if plan.framework else ""
+        await writer.say("detect", f"{plan.provider}{framework}, found by {', '.join(plan.evidence)}")
+        await writer.say("detect", f"start command: {plan.start_command} ({plan.start_from})")
+        for warning in plan.warnings:
+            await writer.say("detect", f"note: {warning}")
+        return job, plan
+
+    async def _told(self, build: Build) -> tuple[PlanSettings, Variables]:
+        """What the service's owner set; what is wrong with it is the owner's fault."""
+        try:
+            return await self.projects.settings(build), await self.projects.variables(build)
+        except Unavailable:
+            raise
+        except Failure as failure:
+            raise BuildFault(str(failure)) from failure
+
+    async def _watch(self, lease: Lease, work: asyncio.Task[Artifact | Fault | Broken]) -> None:
+        """Keeps the lease, and stops the work when it is lost."""
+        renewed = self.clock.monotonic()
+        while not work.done():
+            await self.clock.sleep(LOOK)
+            try:
+                if self.clock.monotonic() - renewed >= RENEW:
+                    renewed = self.clock.monotonic()
+                    good = await self.builds.renew(lease, self.clock.now() + timedelta(seconds=LEASE))
+                else:
+                    good = await self.builds.holds(lease)
+            except Unavailable:
+                continue  # the database is away: looked at again soon, and nothing can be published without it
+            if not good:
+                work.cancel()
+                return
+
+    async def _write(self, writer: Writer) -> None:
+        while True:
+            await self.clock.sleep(PERIOD)
+            try:
+                await writer.write()
+            except Unavailable:
+                continue  # the lines wait, and so do the programs once there are too many
+
+    async def _settle(self, build: Build, lease: Lease, writer: Writer, outcome: Artifact | Fault | Broken) -> None:
+        if isinstance(outcome, Broken):
+            if build.attempt < MOST_ATTEMPTS:
+                await writer.say("detect", f"The platform could not go on: {outcome.error}")
+                await writer.write()
+                raise outcome.error
+            outcome = Fault(f"The platform could not build this, {MOST_ATTEMPTS} times: {outcome.error}")
+        if isinstance(outcome, Fault):
+            await writer.say("publish", f"Build failed: {outcome.reason}")
+        else:
+            await writer.say("publish", f"artifact {outcome.digest}")
+        await writer.write()
+        now = self.clock.now()
+        async with self.work():
+            if isinstance(outcome, Artifact):
+                await self._succeed(build, lease, outcome)
+            elif await self.builds.finish(lease, BuildState.FAILED, now, reason=outcome.reason):
+                await self.facts.record(BuildFailed(build.id, build.deployment_id, build.workspace_id, outcome.reason))
+        self.wakes.wake(build.id)
+
+    async def _succeed(self, build: Build, lease: Lease, artifact: Artifact) -> None:
+        now = self.clock.now()
+        if await self.builds.finish(lease, BuildState.SUCCEEDED, now, artifact_digest=artifact.digest):
+            await self.artifacts.add(artifact, build.workspace_id, now)
+            await self.facts.record(
+                BuildSucceeded(build.id, build.deployment_id, build.workspace_id, artifact.digest, artifact.kind)
+            )
+
+    async def _give_back(self, lease: Lease) -> None:
+        try:
+            await self.builds.release(lease, self.clock.now())
+        except Unavailable:
+            return  # the lease runs out by itself, and what is wrong is being raised
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"  # noqa: PLR2004 - two minutes

@@ -1,0 +1,57 @@
+"""What build tells the others, in the past tense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotStored:
+    """A source archive was checked and kept."""
+
+    snapshot_id: str
+    workspace_id: str
+    service_id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildStarted:
+    """A build left the queue, for the first time."""
+
+    build_id: str
+    deployment_id: str
+    workspace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSucceeded:
+    """There is an artifact."""
+
+    build_id: str
+    deployment_id: str
+    workspace_id: str
+    artifact_digest: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildFailed:
+    """There is none, and why."""
+
+    build_id: str
+    deployment_id: str
+    workspace_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BuildCancelled:
+    """Nobody wants it any more."""
+
+    build_id: str
+    deployment_id: str
+    workspace_id: str
+
+
+BuildFact = SnapshotStored | BuildStarted | BuildSucceeded | BuildFailed | BuildCancelled

@@ -1,0 +1,43 @@
+"""What build does when deploy tells something."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from libs.facts import Fact, Handler
+from libs.protogen.lightrail.deploy.v1 import events_pb2
+from services.build.app.builds import BuildDesk, Wanted
+
+SOURCE: Final = "deploy"
+REQUESTED: Final = "lightrail.deploy.deployment.requested.v1"
+# States in which a deployment's build is of no use any more.
+UNWANTED: Final = (
+    "lightrail.deploy.deployment.removing.v1",
+    "lightrail.deploy.deployment.removed.v1",
+    "lightrail.deploy.deployment.failed.v1",
+    "lightrail.deploy.deployment.skipped.v1",
+    "lightrail.deploy.deployment.crashed.v1",
+)
+
+
+def reactions(desk: BuildDesk) -> Mapping[str, Handler]:
+    """Reactions by subject, each safe to repeat."""
+
+    async def requested(fact: Fact) -> None:
+        message = events_pb2.DeploymentRequested.FromString(fact.payload)
+        await desk.request(
+            Wanted(
+                deployment_id=message.deployment_id,
+                workspace_id=message.workspace_id,
+                project_id=message.project_id,
+                service_id=message.service_id,
+                environment_id=message.environment_id,
+                snapshot_id="" if message.artifact_digest else message.snapshot_id,
+            )
+        )
+
+    async def unwanted(fact: Fact) -> None:
+        await desk.drop(events_pb2.DeploymentChanged.FromString(fact.payload).deployment_id)
+
+    return {REQUESTED: requested, **dict.fromkeys(UNWANTED, unwanted)}

@@ -1,0 +1,45 @@
+"""Takes builds from the queue, a few at a time, workspaces in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from libs.kernel.clock import Clock
+from libs.reconcile import Done, Outcome
+from services.build.app.ports import Builds
+from services.build.app.run import BuildRunner
+from services.build.domain.queue import in_turn
+
+
+class BuildLoop:
+    """Looks for builds that could begin; a step is a whole build, safe to repeat from its beginning."""
+
+    name = "builds"
+    period = 1.0
+
+    def __init__(self, builds: Builds, runner: BuildRunner, clock: Clock, *, concurrency: int) -> None:
+        self._builds = builds
+        self._runner = runner
+        self._clock = clock
+        self._concurrency = concurrency
+        self._here: set[str] = set()
+
+    async def due(self) -> Sequence[str]:
+        """The next builds, as many as there is room for: who is next is decided when there is room, not before."""
+        room = self._concurrency - len(self._here)
+        if room <= 0:
+            return []
+        now = self._clock.now()
+        waiting = [one for one in await self._builds.waiting(now) if one.id not in self._here]
+        if not waiting:
+            return []
+        return in_turn(waiting, await self._builds.running(now))[:room]
+
+    async def step(self, key: str) -> Outcome:
+        """Runs the build to its end."""
+        self._here.add(key)
+        try:
+            await self._runner.run(key)
+        finally:
+            self._here.discard(key)
+        return Done()

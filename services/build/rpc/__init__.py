@@ -1,0 +1,1 @@
+"""BuildService: proto in, one use case, proto out."""

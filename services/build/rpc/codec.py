@@ -1,0 +1,82 @@
+"""Build's things as protobuf."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from libs.protogen.lightrail.build.v1 import build_pb2
+from services.build.domain.model import Artifact, Build, BuildState, LogLine, Snapshot
+
+STATES: Final = {
+    BuildState.QUEUED: build_pb2.BUILD_STATE_QUEUED,
+    BuildState.RUNNING: build_pb2.BUILD_STATE_RUNNING,
+    BuildState.SUCCEEDED: build_pb2.BUILD_STATE_SUCCEEDED,
+    BuildState.FAILED: build_pb2.BUILD_STATE_FAILED,
+    BuildState.CANCELLED: build_pb2.BUILD_STATE_CANCELLED,
+}
+
+
+def snapshot_message(snapshot: Snapshot) -> build_pb2.Snapshot:
+    """A snapshot on the wire."""
+    return build_pb2.Snapshot(
+        id=snapshot.id,
+        workspace_id=snapshot.workspace_id,
+        service_id=snapshot.service_id,
+        digest=snapshot.digest,
+        size_bytes=snapshot.size_bytes,
+        created_at=_time(snapshot.created_at),
+    )
+
+
+def build_message(build: Build) -> build_pb2.Build:
+    """A build on the wire."""
+    return build_pb2.Build(
+        id=build.id,
+        workspace_id=build.workspace_id,
+        service_id=build.service_id,
+        environment_id=build.environment_id,
+        deployment_id=build.deployment_id,
+        snapshot_id=build.snapshot_id,
+        state=STATES[build.state],
+        reason=build.reason,
+        provider=build.provider,
+        artifact_digest=build.artifact_digest,
+        created_at=_time(build.created_at),
+        started_at=_time(build.started_at),
+        finished_at=_time(build.finished_at),
+    )
+
+
+def line_message(line: LogLine) -> build_pb2.LogLine:
+    """A line of the log on the wire."""
+    return build_pb2.LogLine(
+        number=line.number, time=_time(line.time), step=line.step, stream=line.stream, text=line.text
+    )
+
+
+def artifact_message(artifact: Artifact) -> build_pb2.Artifact:
+    """An artifact on the wire."""
+    return build_pb2.Artifact(
+        digest=artifact.digest,
+        layers=[
+            build_pb2.Layer(digest=one.digest, mount=one.mount, writable=one.writable, size_bytes=one.size_bytes)
+            for one in artifact.layers
+        ],
+        start_command=artifact.start_command,
+        environment=artifact.environment,
+        working_directory=artifact.working_directory,
+        kind=artifact.kind,
+        host_paths=artifact.host_paths,
+        provider=artifact.provider,
+    )
+
+
+def _time(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp

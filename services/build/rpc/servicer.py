@@ -1,0 +1,80 @@
+"""Serves BuildService."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import grpc
+
+from libs.kernel.errors import Invalid
+from libs.protogen.lightrail.build.v1 import build_pb2, build_pb2_grpc
+from libs.rpc import current
+from services.build.app.builds import BuildDesk
+from services.build.app.uploads import Uploads
+from services.build.rpc.codec import artifact_message, build_message, line_message, snapshot_message
+
+Context = grpc.aio.ServicerContext
+
+
+class BuildServicer(build_pb2_grpc.BuildServiceServicer):
+    """Each RPC is one use case."""
+
+    def __init__(self, uploads: Uploads, desk: BuildDesk) -> None:
+        self._uploads = uploads
+        self._desk = desk
+
+    async def UploadSnapshot(
+        self, request_iterator: AsyncIterator[build_pb2.UploadSnapshotRequest], context: Context
+    ) -> build_pb2.UploadSnapshotResponse:
+        """Takes a source archive in."""
+        first = await anext(aiter(request_iterator), None)
+        if first is None:
+            raise Invalid("The upload was empty: the first message must carry the service id.", field="service_id")
+        snapshot = await self._uploads.upload(current(), first.service_id, _chunks(first, request_iterator))
+        return build_pb2.UploadSnapshotResponse(snapshot=snapshot_message(snapshot))
+
+    async def GetSnapshot(
+        self, request: build_pb2.GetSnapshotRequest, context: Context
+    ) -> build_pb2.GetSnapshotResponse:
+        """Gives one snapshot."""
+        snapshot = await self._uploads.get(current(), request.snapshot_id)
+        return build_pb2.GetSnapshotResponse(snapshot=snapshot_message(snapshot))
+
+    async def GetBuild(self, request: build_pb2.GetBuildRequest, context: Context) -> build_pb2.GetBuildResponse:
+        """Gives one build."""
+        build = await self._desk.get(current(), request.build_id, request.deployment_id)
+        return build_pb2.GetBuildResponse(build=build_message(build))
+
+    async def StreamBuildLog(
+        self, request: build_pb2.StreamBuildLogRequest, context: Context
+    ) -> AsyncIterator[build_pb2.StreamBuildLogResponse]:
+        """Gives the log, and with follow what comes."""
+        pages = self._desk.read_log(
+            current(), request.build_id, request.deployment_id, after=request.after, follow=request.follow
+        )
+        async for lines in pages:
+            yield build_pb2.StreamBuildLogResponse(lines=[line_message(line) for line in lines])
+
+    async def CancelBuild(
+        self, request: build_pb2.CancelBuildRequest, context: Context
+    ) -> build_pb2.CancelBuildResponse:
+        """Calls a build off."""
+        await self._desk.cancel(current(), request.build_id, request.deployment_id)
+        return build_pb2.CancelBuildResponse()
+
+    async def GetArtifact(
+        self, request: build_pb2.GetArtifactRequest, context: Context
+    ) -> build_pb2.GetArtifactResponse:
+        """Gives what a runtime needs."""
+        artifact = await self._desk.artifact(request.digest)
+        return build_pb2.GetArtifactResponse(artifact=artifact_message(artifact))
+
+
+async def _chunks(
+    first: build_pb2.UploadSnapshotRequest, rest: AsyncIterator[build_pb2.UploadSnapshotRequest]
+) -> AsyncIterator[bytes]:
+    if first.chunk:
+        yield first.chunk
+    async for message in rest:
+        if message.chunk:
+            yield message.chunk

@@ -1,0 +1,115 @@
+"""Snapshots, artifacts and the index of dependency layers in PostgreSQL; facts in the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from libs.db import Database
+from libs.facts import NewFact, Outbox
+from services.build.domain.facts import BuildFact
+from services.build.domain.model import Artifact, Layer, Snapshot, artifact_of
+
+
+class PostgresSnapshots:
+    """The table `snapshots`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def add(self, snapshot: Snapshot, project_id: str) -> None:
+        """Keeps one."""
+        await self._db.execute(
+            "insert into snapshots (id, workspace_id, project_id, service_id, digest, size_bytes, created_at)"
+            " values ($1, $2, $3, $4, $5, $6, $7)",
+            snapshot.id,
+            snapshot.workspace_id,
+            project_id,
+            snapshot.service_id,
+            snapshot.digest,
+            snapshot.size_bytes,
+            snapshot.created_at,
+        )
+
+    async def get(self, snapshot_id: str, workspaces: Sequence[str] | None) -> tuple[Snapshot, str] | None:
+        """One, with the project it belongs to."""
+        row = await self._db.fetchrow(
+            "select id, workspace_id, project_id, service_id, digest, size_bytes, created_at from snapshots"
+            " where id = $1 and ($2::text[] is null or workspace_id = any($2))",
+            snapshot_id,
+            workspaces,
+        )
+        if row is None:
+            return None
+        fields = dict(row.items())
+        project_id = fields.pop("project_id")
+        return Snapshot(**fields), project_id
+
+
+class PostgresArtifacts:
+    """The table `artifacts`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def add(self, artifact: Artifact, workspace_id: str, now: datetime) -> None:
+        """Keeps one; harmless when it is there."""
+        await self._db.execute(
+            "insert into artifacts (digest, workspace_id, manifest, created_at) values ($1, $2, $3, $4)"
+            " on conflict (digest) do nothing",
+            artifact.digest,
+            workspace_id,
+            artifact.manifest(),
+            now,
+        )
+
+    async def get(self, digest: str) -> Artifact | None:
+        """One by its digest."""
+        manifest = await self._db.fetchval("select manifest from artifacts where digest = $1", digest)
+        return artifact_of(manifest) if manifest else None
+
+
+class PostgresDependencyLayers:
+    """The table `dependency_layers`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def find(self, workspace_id: str, key: str, now: datetime) -> Layer | None:
+        """The layer for this key; notes that it was used."""
+        row = await self._db.fetchrow(
+            "update dependency_layers set used_at = $3 where workspace_id = $1 and key = $2"
+            " returning digest, mount, writable, size_bytes",
+            workspace_id,
+            key,
+            now,
+        )
+        return Layer(**row) if row else None
+
+    async def keep(self, workspace_id: str, key: str, layer: Layer, now: datetime) -> None:
+        """Remembers it; a key already there gets the new layer."""
+        await self._db.execute(
+            "insert into dependency_layers (workspace_id, key, digest, mount, writable, size_bytes, created_at, used_at)"
+            " values ($1, $2, $3, $4, $5, $6, $7, $7) on conflict (workspace_id, key) do update"
+            " set digest = excluded.digest, mount = excluded.mount, writable = excluded.writable,"
+            " size_bytes = excluded.size_bytes, used_at = excluded.used_at",
+            workspace_id,
+            key,
+            layer.digest,
+            layer.mount,
+            layer.writable,
+            layer.size_bytes,
+            now,
+        )
+
+
+class OutboxFacts:
+    """Writes build's facts to its outbox."""
+
+    def __init__(self, outbox: Outbox, encode: Callable[[BuildFact], NewFact]) -> None:
+        self._outbox = outbox
+        self._encode = encode
+
+    async def record(self, fact: BuildFact) -> None:
+        """Writes one fact into the running transaction."""
+        await self._outbox.record(self._encode(fact))

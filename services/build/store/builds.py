@@ -1,0 +1,150 @@
+"""Builds in PostgreSQL: every change of state is one guarded statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from libs.db import Database, Row
+from services.build.app.ports import Lease
+from services.build.domain.model import Build, BuildState
+from services.build.domain.plan import BuildPlan
+from services.build.domain.queue import Waiting
+
+# NOTIFY channel that says a build may be ready to begin.
+CHANNEL: Final = "build_queue"
+_FIELDS: Final = (
+    "id, workspace_id, project_id, service_id, environment_id, deployment_id, snapshot_id, state, created_at, reason,"
+    " provider, artifact_digest, started_at, finished_at, attempt"
+)
+_TENANT: Final = "($2::text[] is null or workspace_id = any($2))"
+_HELD: Final = "id = $1 and lease_owner = $2 and attempt = $3 and state = 'running'"
+
+
+class PostgresBuilds:
+    """The table `builds`."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def add(self, build: Build) -> bool:
+        """Queues one and says so when the transaction commits; False when its deployment has one already."""
+        async with self._db.tx() as tx:
+            added = await tx.execute(
+                "insert into builds (id, workspace_id, project_id, service_id, environment_id, deployment_id,"
+                " snapshot_id, state, created_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+                " on conflict (deployment_id) do nothing",
+                build.id,
+                build.workspace_id,
+                build.project_id,
+                build.service_id,
+                build.environment_id,
+                build.deployment_id,
+                build.snapshot_id,
+                build.state.value,
+                build.created_at,
+            )
+            await tx.execute("select pg_notify($1, $2)", CHANNEL, build.id)
+        return added > 0
+
+    async def get(self, build_id: str, workspaces: Sequence[str] | None) -> Build | None:
+        """One by its id."""
+        row = await self._db.fetchrow(
+            f"select {_FIELDS} from builds where id = $1 and {_TENANT}",  # noqa: S608 - constants
+            build_id,
+            workspaces,
+        )
+        return _build(row) if row else None
+
+    async def of_deployment(self, deployment_id: str, workspaces: Sequence[str] | None) -> Build | None:
+        """One by its deployment."""
+        row = await self._db.fetchrow(
+            f"select {_FIELDS} from builds where deployment_id = $1 and {_TENANT}",  # noqa: S608 - constants
+            deployment_id,
+            workspaces,
+        )
+        return _build(row) if row else None
+
+    async def waiting(self, now: datetime) -> list[Waiting]:
+        """Builds that could begin, oldest first."""
+        rows = await self._db.fetch(
+            "select id, workspace_id from builds"
+            " where state = 'queued' or (state = 'running' and lease_until <= $1) order by created_at, id",
+            now,
+        )
+        return [Waiting(row["id"], row["workspace_id"]) for row in rows]
+
+    async def running(self, now: datetime) -> list[str]:
+        """The workspace of each build under way."""
+        rows = await self._db.fetch("select workspace_id from builds where state = 'running' and lease_until > $1", now)
+        return [row["workspace_id"] for row in rows]
+
+    async def claim(self, build_id: str, owner: str, now: datetime, until: datetime) -> Build | None:
+        """Begins it, or begins it again after a lease that ran out."""
+        row = await self._db.fetchrow(
+            "update builds set state = 'running', attempt = attempt + 1, lease_owner = $2, lease_until = $4,"
+            " started_at = coalesce(started_at, $3)"
+            " where id = $1 and (state = 'queued' or (state = 'running' and lease_until <= $3))"
+            f" returning {_FIELDS}",
+            build_id,
+            owner,
+            now,
+            until,
+        )
+        return _build(row) if row else None
+
+    async def renew(self, lease: Lease, until: datetime) -> bool:
+        """Keeps the lease; False when it is lost."""
+        statement = f"update builds set lease_until = $4 where {_HELD}"  # noqa: S608 - constants
+        return await self._db.execute(statement, lease.build_id, lease.owner, lease.attempt, until) > 0
+
+    async def holds(self, lease: Lease) -> bool:
+        """Whether the lease is still good."""
+        found = await self._db.fetchval(
+            f"select true from builds where {_HELD}",  # noqa: S608 - constants
+            lease.build_id,
+            lease.owner,
+            lease.attempt,
+        )
+        return bool(found)
+
+    async def release(self, lease: Lease, now: datetime) -> None:
+        """Lets another begin it at once."""
+        async with self._db.tx() as tx:
+            statement = f"update builds set lease_until = $4 where {_HELD}"  # noqa: S608 - constants
+            await tx.execute(statement, lease.build_id, lease.owner, lease.attempt, now)
+            await tx.execute("select pg_notify($1, $2)", CHANNEL, lease.build_id)
+
+    async def planned(self, lease: Lease, plan: BuildPlan) -> None:
+        """Notes what will be done."""
+        statement = f"update builds set provider = $4, plan = $5 where {_HELD}"  # noqa: S608 - constants
+        await self._db.execute(statement, lease.build_id, lease.owner, lease.attempt, plan.provider, plan.document())
+
+    async def finish(
+        self, lease: Lease, state: BuildState, now: datetime, *, reason: str = "", artifact_digest: str = ""
+    ) -> bool:
+        """Ends it; False when the lease is lost."""
+        statement = (
+            "update builds set state = $4, reason = $5, artifact_digest = $6, finished_at = $7, lease_until = null"
+            f" where {_HELD}"
+        )
+        done = await self._db.execute(
+            statement, lease.build_id, lease.owner, lease.attempt, state.value, reason, artifact_digest, now
+        )
+        return done > 0
+
+    async def cancel(self, build_id: str, now: datetime, reason: str) -> bool:
+        """Ends it whoever works on it; False when it had ended."""
+        done = await self._db.execute(
+            "update builds set state = 'cancelled', reason = $3, finished_at = $2, lease_until = null"
+            " where id = $1 and state in ('queued', 'running')",
+            build_id,
+            now,
+            reason,
+        )
+        return done > 0
+
+
+def _build(row: Row) -> Build:
+    return Build(**{**row, "state": BuildState(row["state"])})

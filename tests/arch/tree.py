@@ -11,7 +11,7 @@ SERVICES = ROOT / "services"
 LIBS = ROOT / "libs"
 GENERATED = (LIBS / "protogen" / "lightrail", LIBS / "protogen" / "envoy")
 # Made by tools or at run time; never part of the house.
-_PASSING = re.compile(r"^(\..*|__pycache__|node_modules|build|dist|.*\.egg-info)$")
+_PASSING = re.compile(r"^(\..*|__pycache__|node_modules|.*\.egg-info)$")
 _KEPT_HIDDEN = {".ci", ".gitignore"}
 _TEXT = {".py", ".md", ".toml", ".proto", ".sql", ".html", ".yaml", ".yml", ".json", ".txt", ".js", ".css", ".sh", ""}
 

@@ -10,11 +10,11 @@ from libs.db import Database, Row
 from libs.kernel.context import Role
 from services.auth.domain.model import Holder, Scope, Session, Token, User, Workspace
 
-_TOKEN_COLUMNS: Final = (
+_OF_TOKENS: Final = (
     "t.id, t.user_id, t.name, t.prefix, t.workspace_id, t.project_id, t.environment_id, t.role, t.parent_id,"
     " t.created_at, t.expires_at, t.last_used_at, t.revoked_at"
 )
-_SESSION_COLUMNS: Final = "s.id, s.user_id, s.created_at, s.last_used_at, s.expires_at, s.ended_at"
+_OF_SESSIONS: Final = "s.id, s.user_id, s.created_at, s.last_used_at, s.expires_at, s.ended_at"
 # Whoever holds a credential, in the same round trip: every request of the platform asks this.
 _HOLDER: Final = (
     "u.id as holder_id, u.email as holder_email, u.name as holder_name, u.operator as holder_operator,"
@@ -152,20 +152,20 @@ class PostgresTokens:
     async def holder(self, digest: bytes) -> tuple[Token, Holder] | None:
         """The token with this digest and who holds it, also when it is no longer good."""
         row = await self._db.fetchrow(
-            f"select {_TOKEN_COLUMNS}, {_HOLDER} from tokens t join users u on u.id = t.user_id where t.digest = $1",  # noqa: S608 - constants
+            f"select {_OF_TOKENS}, {_HOLDER} from tokens t join users u on u.id = t.user_id where t.digest = $1",  # noqa: S608 - constants
             digest,
         )
         return (_token(row), _holder(row)) if row else None
 
     async def get(self, token_id: str) -> Token | None:
         """The token with this id."""
-        row = await self._db.fetchrow(f"select {_TOKEN_COLUMNS} from tokens t where t.id = $1", token_id)  # noqa: S608 - the same
+        row = await self._db.fetchrow(f"select {_OF_TOKENS} from tokens t where t.id = $1", token_id)  # noqa: S608 - the same
         return _token(row) if row else None
 
     async def of(self, user_id: str) -> Sequence[Token]:
         """A user's tokens that are not revoked, newest first."""
         rows = await self._db.fetch(
-            f"select {_TOKEN_COLUMNS} from tokens t where t.user_id = $1 and t.revoked_at is null order by t.id desc",  # noqa: S608 - the same
+            f"select {_OF_TOKENS} from tokens t where t.user_id = $1 and t.revoked_at is null order by t.id desc",  # noqa: S608 - the same
             user_id,
         )
         return [_token(row) for row in rows]
@@ -185,7 +185,7 @@ class PostgresTokens:
             " select id from tokens where id = $1"
             " union select child.id from tokens child join made on child.parent_id = made.id)"
             " update tokens t set revoked_at = $2 from made where t.id = made.id and t.revoked_at is null"
-            f" returning {_TOKEN_COLUMNS}",
+            f" returning {_OF_TOKENS}",
             token_id,
             at,
         )
@@ -214,7 +214,7 @@ class PostgresSessions:
     async def holder(self, digest: bytes) -> tuple[Session, Holder] | None:
         """The session with this digest and who holds it, also when it is no longer good."""
         row = await self._db.fetchrow(
-            f"select {_SESSION_COLUMNS}, {_HOLDER}"  # noqa: S608 - constants
+            f"select {_OF_SESSIONS}, {_HOLDER}"  # noqa: S608 - constants
             " from sessions s join users u on u.id = s.user_id where s.digest = $1",
             digest,
         )

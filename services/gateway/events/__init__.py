@@ -1,0 +1,1 @@
+"""Facts from the bus, decoded for people who watch live."""

@@ -1,0 +1,1 @@
+"""A few server-rendered pages: status, login, set-up. No script, no outside asset."""

@@ -1,0 +1,1 @@
+"""Routes: each declares the RPC it calls, translates, and nothing else."""

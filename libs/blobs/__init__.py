@@ -1,0 +1,1 @@
+"""Content-addressed storage, and the one reader and writer of archives that all of the platform uses."""

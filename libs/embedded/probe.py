@@ -24,6 +24,22 @@ def http_status(host: str, port: int, path: str, *, timeout: float = _TIMEOUT) -
     return int(answer[9:12]) if answer.startswith(b"HTTP/1.") and answer[9:12].isdigit() else 0
 
 
+def http_body(host: str, port: int, path: str, *, timeout: float = _TIMEOUT) -> bytes:
+    """Returns the body of GET `path`, 64 KiB at most; empty when there is no answer or it is no success."""
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n"
+    head, _, body = _ask(host, port, request.encode(), 65536, timeout=timeout).partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200"):
+        return b""
+    if b"transfer-encoding: chunked" not in head.lower():
+        return body
+    whole = b""
+    while body:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size, 16)
+        whole, body = whole + body[:length], body[length + 2 :]
+    return whole
+
+
 def postgres_accepts(host: str, port: int) -> bool:
     """Whether PostgreSQL there has finished starting: it asks who we are, rather than refusing."""
     parameters = b"user\0probe\0database\0probe\0\0"

@@ -1,0 +1,1 @@
+"""`lightrail`, alias `lr`: what a person types."""

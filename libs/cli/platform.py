@@ -1,0 +1,211 @@
+"""`lr platform …`: starts, stops and shows the platform on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from libs.cli import platform_start, platform_view
+from libs.embedded import record, status
+from libs.embedded.home import Home
+from libs.embedded.record import Record
+from libs.embedded.settings import SERVICES, Settings
+from libs.kernel.errors import Failure, Invalid, NotFound
+
+app = App(name="platform", help="Start, stop and look after the platform on this machine.")
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
+_LOOK_SECONDS = 0.2
+
+
+@app.command
+def up(
+    *,
+    detach: Annotated[bool, Parameter(name=["--detach", "-d"], negative="")] = False,
+    topology: str | None = None,
+    as_json: Json = False,
+) -> int:
+    """Start the platform; return when it is ready (--detach), else stay until Ctrl-C stops it.
+
+    Parameters
+    ----------
+    detach
+        Leave it running in the background.
+    topology
+        "all": every service in one process (default). "split": each in its own.
+    """
+    with _telling(as_json=as_json):
+        began = time.monotonic()
+        wanted = platform_start.configured(topology)
+        home = Home(wanted.home)
+        ready, is_new = platform_start.start(wanted, _quiet if as_json else _tell)
+        took = time.monotonic() - began
+        setup = platform_start.setup_url(ready, home)
+        if as_json:
+            _print_json({**_summary(wanted), "started": is_new, "seconds": round(took, 3), "setup_url": setup})
+        else:
+            platform_view.announce(status.look(wanted), is_new=is_new, seconds=took, setup_url=setup)
+            if not is_new and topology and ready.topology != wanted.topology:
+                _tell(f"Its topology is {ready.topology}. To change it: lr platform down, then up again.")
+        return 0 if detach or not is_new else _stay(home, ready)
+
+
+@app.command
+def down(*, as_json: Json = False) -> int:
+    """Stop the platform. Applications go on; they are adopted when it starts again."""
+    with _telling(as_json=as_json):
+        wanted = platform_start.configured(None)
+        began = time.monotonic()
+        stopped = platform_start.stop(wanted, _quiet if as_json else _tell)
+        if as_json:
+            _print_json({"stopped": stopped, "seconds": round(time.monotonic() - began, 3), "home": str(wanted.home)})
+        elif stopped:
+            _tell(f"Stopped in {time.monotonic() - began:.2f} s. Applications go on; the data stays in {wanted.home}.")
+        else:
+            _tell("It is not running.")
+        return 0
+
+
+@app.command(name="status")
+def show_status(*, as_json: Json = False) -> int:
+    """Show every part of the platform; exit code 0 when all of them run."""
+    with _telling(as_json=as_json):
+        now = status.look(platform_start.configured(None))
+        if as_json:
+            _print_json(asdict(now))
+        else:
+            platform_view.show(now)
+        return 0 if now.is_well else 1
+
+
+@app.command
+def logs(
+    part: str = "platform",
+    *,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="")] = False,
+    lines: Annotated[int, Parameter(name=["--lines", "-n"])] = 100,
+    as_json: Json = False,
+) -> int:
+    """Print what a part of the platform wrote.
+
+    Parameters
+    ----------
+    part
+        postgres, nats, envoy, a service, or platform (the supervisor).
+    follow
+        Go on with what it writes from now on.
+    lines
+        How many lines of the past.
+    """
+    with _telling(as_json=as_json):
+        wanted = platform_start.configured(None)
+        log = _log_of(part, Home(wanted.home))
+        for line in platform_view.lines_of(log, lines, follow=follow):
+            sys.stdout.write(json.dumps({"part": part, "line": line}, ensure_ascii=False) if as_json else line)
+            sys.stdout.write("\n")
+            if follow:
+                sys.stdout.flush()
+        return 0
+
+
+@app.command
+def reset(*, yes: Annotated[bool, Parameter(negative="")] = False, as_json: Json = False) -> int:
+    """Stop the platform and delete everything it has: accounts, applications, data.
+
+    Parameters
+    ----------
+    yes
+        Do not ask.
+    """
+    with _telling(as_json=as_json):
+        wanted = platform_start.configured(None)
+        if not yes and not _agreed(f"Delete the platform in {wanted.home} with all applications and their data?"):
+            raise Invalid("Nothing was deleted.", hint="Add --yes to delete without being asked.")
+        deleted = platform_start.reset(wanted, _quiet if as_json else _tell)
+        if as_json:
+            _print_json({"deleted": deleted, "home": str(wanted.home)})
+        elif not deleted:
+            _tell(f"There is no platform in {wanted.home}.")
+        return 0
+
+
+def _stay(home: Home, ready: Record) -> int:
+    """Waits with the platform in the foreground: a signal stops it, and its end is ours."""
+    _tell("Ctrl-C stops it.")
+    descriptor = ready.supervisor.attach()
+    if descriptor is None:
+        return 1
+
+    def pass_on(number: int, _frame: object) -> None:
+        signal.pidfd_send_signal(descriptor, number)
+
+    signal.signal(signal.SIGINT, pass_on)
+    signal.signal(signal.SIGTERM, pass_on)
+    while ready.supervisor.alive:
+        time.sleep(_LOOK_SECONDS)
+    os.close(descriptor)
+    last = record.load(home)
+    return 0 if last and last.phase == "stopped" else 1
+
+
+def _log_of(part: str, home: Home) -> Path:
+    log = home.log("platform" if part == "supervisor" else part)
+    if part in SERVICES and not log.exists():
+        log = home.log("services")
+    if not log.exists():
+        known = ", ".join(sorted(path.stem for path in home.logs.glob("*.log"))) or "none yet"
+        raise NotFound(f"There is no log of “{part}”.", hint=f"There are: {known}.")
+    return log
+
+
+def _summary(wanted: Settings) -> dict[str, Any]:
+    now = status.look(wanted)
+    keys = ("phase", "topology", "home", "url", "reachable_from_outside")
+    return {key: value for key, value in asdict(now).items() if key in keys}
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+@contextmanager
+def _telling(*, as_json: bool) -> Iterator[None]:
+    """Runs its body; a failure is told as a sentence (or as JSON) and ends the program with 1."""
+    try:
+        yield
+    except (Failure, OSError, subprocess.SubprocessError) as failure:
+        if as_json:
+            kind = failure.kind if isinstance(failure, Failure) else "failure"
+            _print_json({"error": {"kind": kind, "message": str(failure)}})
+        else:
+            sys.stderr.write(f"{failure}\n")
+        raise SystemExit(1) from failure
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _quiet(_line: str) -> None:
+    """Says nothing: what is printed is one JSON value."""
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -14,6 +14,7 @@ MEMORY_MEBIBYTES, CPU_PERCENT = 350.0, 3.0
 SETTLE_SECONDS, WATCH_SECONDS = 20.0, 30.0
 WARM_TRIES = 3
 MEBIBYTE = 1024 * 1024
+SERVICES = {"auth", "project", "build", "deploy", "router", "metering", "gateway"}
 
 
 def cold(platform: Platform) -> list[Measure]:
@@ -45,18 +46,18 @@ async def idle(platform: Platform) -> list[Measure]:
     before = {pid: processes.cpu_seconds(pid) for pid in everything}
     await asyncio.sleep(WATCH_SECONDS)
     used = sum(processes.cpu_seconds(pid) - seconds for pid, seconds in before.items())
-    memory = {name: _memory(part["pid"], everything) for name, part in parts.items()}
-    note = ", ".join(f"{name} {size / MEBIBYTE:.0f}" for name, size in sorted(memory.items(), key=lambda row: -row[1]))
+    # In one process, services share a row; the supervisor's own row leaves out what it started.
+    shared = SERVICES if platform.topology == "all" else set()
+    rows = {"services" if name in shared else name: part["pid"] for name, part in parts.items()}
+    trees = {name: {pid} if name == "supervisor" else processes.descendants(pid) for name, pid in rows.items()}
+    sizes = {name: sum(map(processes.proportional_memory, tree)) / MEBIBYTE for name, tree in trees.items()}
+    note = ", ".join(f"{name} {size:.0f}" for name, size in sorted(sizes.items(), key=lambda row: -row[1]))
     topology, busy = platform.topology, used / WATCH_SECONDS * 100
     total = sum(processes.proportional_memory(pid) for pid in everything) / MEBIBYTE
     return [
         Measure(f"memory, idle ({topology})", total, "MiB", _only_all(platform, MEMORY_MEBIBYTES), note),
         Measure(f"CPU, idle ({topology})", busy, "%", _only_all(platform, CPU_PERCENT), "of a core"),
     ]
-
-
-def _memory(pid: int, everything: set[int]) -> int:
-    return processes.proportional_memory(pid) if pid in everything else 0
 
 
 def _only_all(platform: Platform, budget: float) -> float | None:

@@ -14,17 +14,21 @@ async def start_again(patient: Patient) -> None:
     await patient.parts_are_well()
 
 
+async def part_pid(patient: Patient, name: str) -> int:
+    """Gives the pid of a part."""
+    return int((await patient.app.platform.parts())[name]["pid"])
+
+
 async def test_a_killed_supervisor_is_followed_by_another_one(patient: Patient) -> None:
     app = patient.app
-    before = app.processes()
     new = await patient.deploy()
     await patient.reaches("building", new)
     await patient.kill("supervisor")
     await start_again(patient)
     await app.becomes("active", new, within=90)
     await patient.settles()
-    assert before
-    assert len(await app.platform.parts()) == len({part["pid"] for part in (await app.platform.parts()).values()})
+    left = processes.below(app.platform.home / "postgres") - processes.descendants(await part_pid(patient, "postgres"))
+    assert left == set(), "the crashed run left nothing behind"
 
 
 async def test_everything_is_killed_at_once_and_comes_back(patient: Patient) -> None:
@@ -47,9 +51,9 @@ async def test_everything_is_killed_at_once_and_comes_back(patient: Patient) -> 
 async def test_stopping_and_starting_leaves_the_app_alone_and_nothing_behind(patient: Patient) -> None:
     app = patient.app
     before = app.processes()
-    parts = await app.platform.parts()
+    pids = {part["pid"] for part in (await app.platform.parts()).values()}
     await app.platform.lr("platform", "down")
-    assert not {part["pid"] for part in parts.values()} & set(processes.running())
+    assert not pids & set(processes.running())
     assert app.processes() == before
     await start_again(patient)
     await patient.settles()

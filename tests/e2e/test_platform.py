@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Awaitable, Callable
 
+import httpx2
 import pytest
 
 from tests.e2e.application import Application
@@ -39,6 +40,20 @@ async def test_up_again_is_harmless(platform: Platform) -> None:
 
 async def test_logs_of_a_part_are_shown(platform: Platform) -> None:
     assert (await platform.lr("platform", "logs", "postgres")).out.strip()
+
+
+async def test_every_process_of_services_has_metrics(platform: Platform) -> None:
+    parts = await platform.parts()
+    async with httpx2.AsyncClient() as client:
+        for address in {parts[service]["metrics_address"] for service in SERVICES}:
+            answer = await client.get(f"http://{address}/metrics")
+            assert answer.status_code == 200
+            assert "lightrail_" in answer.text
+
+
+async def test_nothing_is_reachable_from_outside(platform: Platform) -> None:
+    status = (await platform.lr("platform", "status", "--json")).json()
+    assert status["reachable_from_outside"] == []
 
 
 async def test_a_busy_port_is_one_clear_sentence(platform: Platform) -> None:

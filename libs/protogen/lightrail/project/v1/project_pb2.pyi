@@ -911,19 +911,23 @@ class RenderVariablesRequest(_message.Message):
     SERVICE_ID_FIELD_NUMBER: _builtins.int
     ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
     DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     environment_id: _builtins.str
     deployment_id: _builtins.str
+    version: _builtins.int
+    """A version that RenderVariables answered before, to render the same again; 0: today's variables."""
     def __init__(
         self,
         *,
         service_id: _builtins.str = ...,
         environment_id: _builtins.str = ...,
         deployment_id: _builtins.str = ...,
+        version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "environment_id", b"environment_id", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "environment_id", b"environment_id", "service_id", b"service_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -957,6 +961,7 @@ class RenderVariablesResponse(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     SECRET_NAMES_FIELD_NUMBER: _builtins.int
     version: _builtins.int
+    """Counts the changes of all variables in the environment: one number for all that references reach."""
     @_builtins.property
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property

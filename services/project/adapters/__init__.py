@@ -1,0 +1,1 @@
+"""The outside world: the key file, the router, the machine's randomness."""

@@ -1,0 +1,1 @@
+"""Pure rules of projects: names, settings, variables and how their references become text."""

@@ -1,0 +1,52 @@
+"""Builds the project service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from libs.config import load
+from libs.protogen.lightrail.project.v1 import project_pb2_grpc
+from libs.runtime import Host, Module, Opened
+from services.project.adapters.keyring import FileKeyring
+from services.project.adapters.randomness import SystemRandomness
+from services.project.adapters.router import RouterHostNames
+from services.project.app.domains import Domains
+from services.project.app.finding import Finder
+from services.project.app.ports import Kept, Means
+from services.project.app.projects import ProjectUseCases
+from services.project.app.services import ServiceUseCases
+from services.project.app.variables import VariableUseCases
+from services.project.config import Config
+from services.project.events.outbox import OutboxFacts
+from services.project.rpc.servicer import ProjectServicer
+from services.project.store.projects import PostgresProjects
+from services.project.store.services import PostgresServices
+from services.project.store.variables import PostgresVariables
+
+MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
+
+
+@asynccontextmanager
+async def open_project(host: Host) -> AsyncIterator[Opened]:
+    """Opens the service; Invalid when the secrets key is missing, exposed, a placeholder, or the wrong one."""
+    config = load(Config, host.environ)
+    keyring = FileKeyring.from_file(config.secrets_key_file)
+    async with host.database(MIGRATIONS) as db:
+        variables = PostgresVariables(db, keyring)
+        await variables.check_key()
+        kept = Kept(PostgresProjects(db), PostgresServices(db), variables)
+        means = Means(db.tx, OutboxFacts(host.outbox(db)), host.clock, SystemRandomness())
+        finder = Finder(kept.projects, kept.services)
+        domains = Domains(RouterHostNames(host.peer("router")), kept.services, host.clock)
+        servicer = ProjectServicer(
+            ProjectUseCases(kept, means, finder),
+            ServiceUseCases(kept, means, finder, domains),
+            VariableUseCases(kept, means, finder, domains),
+        )
+        yield Opened(servicers=[(project_pb2_grpc.add_ProjectServiceServicer_to_server, servicer)])
+
+
+MODULE: Final = Module("project", open_project)

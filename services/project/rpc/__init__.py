@@ -1,0 +1,1 @@
+"""Door 1: gRPC messages to use cases and back."""

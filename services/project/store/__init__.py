@@ -1,0 +1,1 @@
+"""All SQL of the project service; values of variables are encrypted on their way in."""

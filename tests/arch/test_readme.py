@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 from tests.arch.tree import LIBS, ROOT, folders, services
@@ -41,6 +42,21 @@ def test_every_file_the_documents_link_to_exists() -> None:
     for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_every_setting_is_documented() -> None:
+    settings = {
+        argument.value
+        for room in (SERVICES, LIBS)
+        for path in sources(room)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setting"
+        for argument in node.args[:1]
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    }
+    text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    assert settings
+    assert sorted(name for name in settings if name not in text) == []
 
 
 def test_every_adr_has_a_number_of_its_own_a_status_and_a_reason() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from tests.arch.tree import LIBS, ROOT, folders, services
+from tests.arch.tree import LIBS, ROOT, SERVICES, folders, services, sources
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

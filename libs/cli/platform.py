@@ -187,6 +187,10 @@ def _telling(*, as_json: bool) -> Iterator[None]:
     """Runs its body; a failure is told as a sentence (or as JSON) and ends the program with 1."""
     try:
         yield
+    except BrokenPipeError:
+        # The reader has gone, as in `| head`: nothing more to say, to anyone.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
     except (Failure, OSError, subprocess.SubprocessError) as failure:
         if as_json:
             kind = failure.kind if isinstance(failure, Failure) else "failure"

@@ -44,7 +44,7 @@ def postgres_accepts(host: str, port: int) -> bool:
     """Whether PostgreSQL there has finished starting: it asks who we are, rather than refusing."""
     parameters = b"user\0probe\0database\0probe\0\0"
     hello = struct.pack("!ii", 8 + len(parameters), 3 << 16) + parameters
-    return _ask(host, port, hello, 1) == b"R"
+    return _ask(host, port, hello, 1).startswith(b"R")
 
 
 def nats_accepts(host: str, port: int) -> bool:
@@ -58,7 +58,7 @@ def _ask(host: str, port: int, request: bytes, size: int, *, until: bytes = b"",
         with socket.create_connection((host, port), timeout) as connection:
             connection.sendall(request)
             while len(answer) < size and not (until and until in answer):
-                piece = connection.recv(size - len(answer))
+                piece = connection.recv(65536)
                 if not piece:
                     break
                 answer += piece

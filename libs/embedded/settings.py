@@ -51,7 +51,7 @@ def _count(text: str) -> int:
 class Settings:
     """One platform: where its data is, what its edge listens on, which parts come from outside."""
 
-    home: Path = setting(  # noqa: RUF009 - declares the variable, is no value
+    home: Path = setting(
         "LIGHTRAIL_HOME",
         default=Path("~/.local/share/lightrail").expanduser(),
         parse=_home,
@@ -63,13 +63,13 @@ class Settings:
     topology: str = setting(
         "LIGHTRAIL_TOPOLOGY", default="all", parse=parse_topology, doc="all services in one process, or split"
     )
-    database_url: Secret[str] | None = setting(  # noqa: RUF009 - the same
+    database_url: Secret[str] | None = setting(
         "LIGHTRAIL_DATABASE_URL",
         default=None,
         parse=Secret,
         doc="a PostgreSQL to use instead of the embedded one, by an account that may make roles",
     )
-    nats_url: Secret[str] | None = setting(  # noqa: RUF009 - the same
+    nats_url: Secret[str] | None = setting(
         "LIGHTRAIL_NATS_URL", default=None, parse=Secret, doc="a NATS to use instead of the embedded one"
     )
     envoy_external: bool = setting(

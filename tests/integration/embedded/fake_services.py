@@ -10,6 +10,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from tests.integration.embedded import fake_router
+
 
 class Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
@@ -18,7 +20,7 @@ class Answer(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"ok\n")
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class named it
         """Quiet."""
 
 
@@ -42,7 +44,14 @@ def main() -> None:
     serve(os.environ["LIGHTRAIL_METRICS_ADDRESS"])
     if target in {"all", "gateway"}:
         serve(os.environ["LIGHTRAIL_GATEWAY_HTTP_ADDRESS"])
-    print(f"{target} serves", flush=True)
+    if target in {"all", "router"} and os.environ.get("LIGHTRAIL_ENVOY") != "external":
+        edge = f"{os.environ['LIGHTRAIL_EDGE_ADDRESS']}:{os.environ['LIGHTRAIL_EDGE_PORT']}"
+        router = fake_router.serve(
+            os.environ["LIGHTRAIL_ADS_ADDRESS"], edge, os.environ["LIGHTRAIL_GATEWAY_HTTP_ADDRESS"]
+        )
+        assert router
+    sys.stdout.write(f"{target} serves\n")
+    sys.stdout.flush()
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
 
 

@@ -1,7 +1,7 @@
 """PostgreSQL: pool, transactions, migrations, leases, notifications. asyncpg is spoken only here."""
 
 from libs.db.database import Connection, Database, Row, Tx, open_database
-from libs.db.lease import leased
+from libs.db.lease import leased, run_leased
 from libs.db.notify import listen
 
-__all__ = ["Connection", "Database", "Row", "Tx", "leased", "listen", "open_database"]
+__all__ = ["Connection", "Database", "Row", "Tx", "leased", "listen", "open_database", "run_leased"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -28,6 +28,8 @@ class Tx:
 
     def __init__(self, connection: Connection | asyncpg.Connection[Row]) -> None:
         self._connection = connection
+        # Called, in order, once the transaction has committed.
+        self.after: list[Callable[[], None]] = []
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
         """All rows."""
@@ -80,6 +82,16 @@ class Database:
                     yield tx
                 finally:
                     self._running.reset(token)
+        for call in tx.after:
+            call()
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Calls when the running transaction has committed, never when it rolls back; at once outside of one."""
+        running = self._running.get()
+        if running is None:
+            call()
+        else:
+            running.after.append(call)
 
     @property
     def in_tx(self) -> bool:

@@ -68,7 +68,7 @@ class Driver:
                 async with self._slots:
                     after = await self._step(key)
                 if after is not None:
-                    await self._rest(again, after)
+                    await self._rest(again, min(after, self._reconciler.period))
                 elif not again.is_set():
                     return
         finally:

@@ -176,10 +176,13 @@ class PublishEndpointsRequest(_message.Message):
     ENVIRONMENT_ID_FIELD_NUMBER: _builtins.int
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     environment_id: _builtins.str
     generation: _builtins.int
     """A later generation is never overwritten by an earlier one."""
+    deployment_id: _builtins.str
+    """What it is done for, if anything: the fact that follows carries it as its correlation id."""
     @_builtins.property
     def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Endpoint]:
         """Empty: the name answers 503 with a sentence."""
@@ -191,10 +194,11 @@ class PublishEndpointsRequest(_message.Message):
         environment_id: _builtins.str = ...,
         endpoints: _abc.Iterable[Global___Endpoint] | None = ...,
         generation: _builtins.int = ...,
+        deployment_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "environment_id", b"environment_id", "generation", b"generation", "service_id", b"service_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "endpoints", b"endpoints", "environment_id", b"environment_id", "generation", b"generation", "service_id", b"service_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -271,16 +275,20 @@ class GetActivityResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENDPOINTS_FIELD_NUMBER: _builtins.int
+    DEPARTED_ACTIVE_REQUESTS_FIELD_NUMBER: _builtins.int
+    departed_active_requests: _builtins.int
+    """Requests still held by endpoints that have been replaced."""
     @_builtins.property
     def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___EndpointActivity]: ...
     def __init__(
         self,
         *,
         endpoints: _abc.Iterable[Global___EndpointActivity] | None = ...,
+        departed_active_requests: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["departed_active_requests", b"departed_active_requests", "endpoints", b"endpoints"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

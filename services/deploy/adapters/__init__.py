@@ -1,0 +1,1 @@
+"""The outside world: the runtime, health checks, other services, the keyring."""

@@ -1,0 +1,74 @@
+"""What deploy does when others tell a fact. Each is safe to repeat and to come late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from libs.kernel.errors import NotFound
+from services.deploy.app.commands import Commands
+from services.deploy.app.ports import Store
+from services.deploy.domain.machine import State
+from services.deploy.domain.model import Deployment
+
+
+class Reactions:
+    """Use cases begun by facts; each runs in the follower's transaction."""
+
+    def __init__(self, store: Store, commands: Commands, wake: Callable[[str], None]) -> None:
+        self._store = store
+        self._commands = commands
+        # Told the pair whose rollout has something new.
+        self._wake = wake
+
+    async def build_started(self, deployment_id: str) -> None:
+        """The deployment is being built."""
+        deployment = await self._waiting(deployment_id)
+        if deployment and deployment.state is State.INITIALIZING:
+            await self._commands.move(deployment, State.BUILDING)
+
+    async def build_succeeded(self, deployment_id: str, artifact_digest: str) -> None:
+        """There is something to start. A deployment that was cancelled meanwhile stays cancelled."""
+        deployment = await self._waiting(deployment_id)
+        if deployment:
+            built = replace(deployment, artifact_digest=artifact_digest)
+            await self._commands.move(built, State.DEPLOYING)
+
+    async def build_failed(self, deployment_id: str, reason: str) -> None:
+        """The deployment ends; what ran before goes on."""
+        deployment = await self._waiting(deployment_id)
+        if deployment:
+            await self._commands.move(deployment, State.FAILED, reason)
+
+    async def build_cancelled(self, deployment_id: str) -> None:
+        """The deployment ends."""
+        deployment = await self._waiting(deployment_id)
+        if deployment:
+            await self._commands.move(deployment, State.REMOVED, "Its build was cancelled.")
+
+    async def variables_changed(self, service_id: str, environment_id: str, *, skip_deploys: bool) -> None:
+        """What is active starts again with the new variables, unless the change said not to."""
+        if skip_deploys:
+            return
+        for active in await self._store.active(service_id, environment_id):
+            await self._commands.restart_with_new_variables(active)
+            self._wake_later(active.pair)
+
+    async def service_deleted(self, service_id: str) -> None:
+        """Everything of the service ends."""
+        for deployment in await self._store.unfinished_of_service(service_id):
+            await self._commands.end(await self._store.lock(deployment.id), "Its service was deleted.")
+            self._wake_later(deployment.pair)
+
+    def _wake_later(self, pair: str) -> None:
+        self._store.after(lambda: self._wake(pair))
+
+    async def _waiting(self, deployment_id: str) -> Deployment | None:
+        try:
+            deployment = await self._store.lock(deployment_id)
+        except NotFound:
+            return None  # it was made by a database that has been reset since
+        if deployment.state not in (State.INITIALIZING, State.BUILDING):
+            return None
+        self._wake_later(deployment.pair)
+        return deployment

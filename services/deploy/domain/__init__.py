@@ -1,0 +1,1 @@
+"""Pure: what a deployment is, what may follow what, and what to do next."""

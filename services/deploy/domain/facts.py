@@ -1,0 +1,24 @@
+"""What deploy tells others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.deploy.domain.model import Deployment
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentRequested:
+    """The deployment's turn has come: build its snapshot, if it has one to build."""
+
+    deployment: Deployment
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentChanged:
+    """The deployment came to the state it is in."""
+
+    deployment: Deployment
+
+
+Fact = DeploymentRequested | DeploymentChanged

@@ -1,0 +1,386 @@
+"""What to do next for one service in one environment: a pure function of what is wanted and what is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from services.deploy.domain.instance import Observed
+from services.deploy.domain.machine import IN_FLIGHT, RUNNING, State
+from services.deploy.domain.model import WANTED, Deployment, Endpoint, Instance, InstanceState, Route, Settings
+
+# Seconds between two looks while something is on its way, and between two liveness checks.
+SOON: Final = 0.03
+LIVENESS_SECONDS: Final = 10.0
+LIVENESS_FAILURES: Final = 3
+# A worker has no port to look at: it counts as healthy after this long.
+WORKER_SECONDS: Final = 1.0
+FIRST_BACKOFF: Final = 0.5
+LAST_BACKOFF: Final = 10.0
+# A replica that was healthy this long has its restarts forgotten.
+FORGIVEN_SECONDS: Final = 600.0
+# A build that nobody reports on for this long has been lost.
+BUILD_SECONDS: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A health check that was made just now."""
+
+    healthy: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is wanted and what is seen, of one service in one environment."""
+
+    now: datetime
+    # Not final, or with instances that are not gone; oldest first.
+    deployments: tuple[Deployment, ...]
+    # Not exited.
+    instances: tuple[Instance, ...]
+    observed: Mapping[str, Observed]
+    checks: Mapping[str, Check]
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Brings a deployment to a state."""
+
+    deployment: Deployment
+    state: State
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeRelease:
+    """Collects artifact, variables and settings into a release."""
+
+    deployment: Deployment
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Adds an instance of a replica."""
+
+    deployment: Deployment
+    replica: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Starts an instance whose time has come."""
+
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Writes down what was seen of an instance."""
+
+    instance: Instance
+    state: InstanceState
+    failed_checks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Lets an instance go and puts another try in its place."""
+
+    instance: Instance
+    restarts: int
+    start_after: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Tells the edge where requests go; done when the edge has accepted it."""
+
+    endpoints: tuple[Endpoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GoLive:
+    """Makes the candidate the active deployment, and the one before it leave."""
+
+    candidate: Deployment
+    previous: tuple[Deployment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Lets an instance finish what it holds, then stop."""
+
+    instance: Instance
+    drain_seconds: int
+
+
+Action = Move | MakeRelease | Create | Start | Note | Replace | Publish | GoLive | Retire
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps to take in order, and when to look again; None: when woken."""
+
+    actions: tuple[Action, ...]
+    again: float | None
+
+
+def plan(world: World) -> Plan:
+    """Decides the next steps. Nothing to do and nothing to wait for: no actions, no again."""
+    actions: list[Action] = [*_queue(world)]
+    for deployment in world.deployments:
+        if deployment.state in (State.INITIALIZING, State.BUILDING):
+            actions += _waiting_for_build(world, deployment)
+        elif deployment.state in RUNNING:
+            actions += _keep(world, deployment)
+    if not actions:
+        actions += _route(world)
+    if not actions:
+        actions += _leave(world)
+    return Plan(tuple(actions), 0.0 if actions else _again(world))
+
+
+def wants_check(instance: Instance, observed: Observed | None, now: datetime) -> bool:
+    """Whether this instance's health is to be looked at in this step."""
+    if observed is None or not observed.alive or instance.state not in WANTED:
+        return False
+    if instance.state is InstanceState.STARTING or instance.checked_at is None:
+        return True
+    return (now - instance.checked_at).total_seconds() >= LIVENESS_SECONDS
+
+
+def backoff(restarts: int) -> float:
+    """Seconds to wait before restart number `restarts + 1`."""
+    return min(LAST_BACKOFF, FIRST_BACKOFF * 2.0**restarts)
+
+
+def _queue(world: World) -> list[Action]:
+    queued = [d for d in world.deployments if d.state is State.QUEUED]
+    actions: list[Action] = [
+        Move(old, State.SKIPPED, f"Superseded by {queued[-1].id}, which is newer.") for old in queued[:-1]
+    ]
+    if queued and not any(d.state in IN_FLIGHT for d in world.deployments):
+        actions.append(Move(queued[-1], State.INITIALIZING))
+    return actions
+
+
+def _waiting_for_build(world: World, deployment: Deployment) -> list[Action]:
+    if deployment.state is State.INITIALIZING and deployment.artifact_digest:
+        return [Move(deployment, State.DEPLOYING)]
+    if (world.now - deployment.updated_at).total_seconds() > BUILD_SECONDS:
+        return [
+            Move(deployment, State.FAILED, "The build was lost: nothing was heard of it for an hour. Deploy again.")
+        ]
+    return []
+
+
+def _keep(world: World, deployment: Deployment) -> list[Action]:
+    """Holds a deployment's replicas: starts, notes, restarts; ends it when that is hopeless."""
+    settings = deployment.settings
+    if settings is None:
+        return [MakeRelease(deployment)]
+    mine = [i for i in world.instances if i.deployment_id == deployment.id and i.state in WANTED]
+    actions: list[Action] = [
+        Create(deployment, replica)
+        for replica in range(settings.replicas)
+        if all(instance.replica != replica for instance in mine)
+    ]
+    for instance in mine:
+        seen = _instance(world, deployment, settings, instance)
+        if isinstance(seen, Move):
+            return [seen]
+        if seen is not None:
+            actions.append(seen)
+    if not actions and deployment.state is State.DEPLOYING:
+        actions += _too_late(world, deployment, settings, mine)
+    return actions
+
+
+def _instance(world: World, deployment: Deployment, settings: Settings, instance: Instance) -> Action | None:
+    observed = world.observed.get(instance.id)
+    if observed is None:
+        return Start(instance) if world.now >= instance.start_after else None
+    if not observed.alive:
+        return _exited(world, deployment, settings, instance, observed)
+    if instance.state is InstanceState.UNHEALTHY:
+        return _unhealthy(world, settings, instance)
+    check = _checked(world, settings, instance, observed)
+    if check is None or check.healthy:
+        return Note(instance, InstanceState.HEALTHY) if check else None
+    if instance.state is InstanceState.STARTING:
+        return _slow_restart(world, deployment, settings, instance, observed)
+    failures = instance.failed_checks + 1
+    worse = InstanceState.UNHEALTHY if failures >= LIVENESS_FAILURES else InstanceState.HEALTHY
+    return Note(instance, worse, failures)
+
+
+def _slow_restart(
+    world: World, deployment: Deployment, settings: Settings, instance: Instance, observed: Observed
+) -> Action | None:
+    """A replica of a live deployment that does not come back in time is tried again, or ends it."""
+    if deployment.state is not State.ACTIVE:
+        return None
+    if (world.now - observed.started_at).total_seconds() < settings.health_timeout:
+        return None
+    restarts = _restarts(world, instance) + 1
+    if restarts > settings.restart_max_retries:
+        why = f"After a restart it was not healthy within {settings.health_timeout} s. Look at its logs."
+        return Move(deployment, State.CRASHED, why)
+    return Replace(instance, restarts, world.now + timedelta(seconds=backoff(restarts)), "It did not become healthy.")
+
+
+def _checked(world: World, settings: Settings, instance: Instance, observed: Observed) -> Check | None:
+    """The check of this step; a worker is healthy by having lived a while."""
+    if settings.kind != "worker":
+        return world.checks.get(instance.id)
+    lived = (world.now - observed.started_at).total_seconds()
+    is_new = instance.state is InstanceState.STARTING and lived >= WORKER_SECONDS
+    return Check(healthy=True) if is_new else None
+
+
+def _unhealthy(world: World, settings: Settings, instance: Instance) -> Action | None:
+    """Out of the edge first (that is `_route`'s work), then replaced."""
+    if any(endpoint.instance_id == instance.id for endpoint in world.route.endpoints):
+        return None
+    restarts = _restarts(world, instance) + 1
+    wait = timedelta(seconds=backoff(min(restarts, settings.restart_max_retries)))
+    return Replace(instance, restarts, world.now + wait, "It stopped answering its health check.")
+
+
+def _exited(world: World, deployment: Deployment, settings: Settings, instance: Instance, observed: Observed) -> Action:
+    code = observed.exit_code
+    if code is None and not observed.oom:
+        # Lost with the machine, not by its own fault: it starts again and nothing is counted.
+        soon = world.now + timedelta(seconds=FIRST_BACKOFF)
+        return Replace(instance, instance.restarts, soon, "It was lost when the machine or its sandbox went down.")
+    what = how_it_ended(observed, settings)
+    restart = settings.restart_policy == "always" or (settings.restart_policy == "on_failure" and code != 0)
+    restarts = _restarts(world, instance)
+    if restart and restarts < settings.restart_max_retries:
+        return Replace(instance, restarts + 1, world.now + timedelta(seconds=backoff(restarts)), what)
+    if restart:
+        return Move(deployment, State.CRASHED, f"{what} {restarts} restarts did not help. Look at its logs.")
+    if deployment.state is State.DEPLOYING:
+        return Move(
+            deployment,
+            State.FAILED,
+            f"{what} It never became healthy, and its restart policy is “{settings.restart_policy}”.",
+        )
+    if code == 0:
+        return Move(deployment, State.REMOVING, "Completed: the process exited with code 0.")
+    return Move(deployment, State.CRASHED, f"{what} Its restart policy is “{settings.restart_policy}”.")
+
+
+def how_it_ended(observed: Observed, settings: Settings) -> str:
+    """One sentence about an exit."""
+    if observed.oom:
+        limit = settings.resources.memory_limit_bytes
+        return f"The process was stopped: out of memory (limit {limit // 2**20} MiB)."
+    return f"The process exited with code {observed.exit_code}."
+
+
+def _restarts(world: World, instance: Instance) -> int:
+    """Restarts that count: none after a long healthy time."""
+    if instance.healthy_at and (world.now - instance.healthy_at).total_seconds() >= FORGIVEN_SECONDS:
+        return 0
+    return instance.restarts
+
+
+def _too_late(world: World, deployment: Deployment, settings: Settings, mine: list[Instance]) -> list[Action]:
+    waited = (world.now - deployment.updated_at).total_seconds()
+    if waited < settings.health_timeout or all(i.state is InstanceState.HEALTHY for i in mine):
+        return []
+    if any(instance.restarts for instance in mine):
+        why = f"It kept exiting and was not healthy within {settings.health_timeout} s. Look at its logs."
+        return [Move(deployment, State.CRASHED, why)]
+    slow = next(i for i in mine if i.state is not InstanceState.HEALTHY)
+    if settings.health_path:
+        last = world.checks.get(slow.id)
+        saw = f" The last answer: {last.reason}" if last and last.reason else ""
+        why = f"GET {settings.health_path} did not answer 200 within {settings.health_timeout} s.{saw}"
+    else:
+        why = (
+            f"Nothing listened on PORT ({slow.port}) within {settings.health_timeout} s. The app must listen on"
+            " 0.0.0.0 and the port given in the variable PORT; the setting health_timeout allows it more time."
+        )
+    return [Move(deployment, State.FAILED, why)]
+
+
+def _ready(world: World, deployment: Deployment) -> list[Instance]:
+    return [
+        instance
+        for instance in world.instances
+        if instance.deployment_id == deployment.id
+        and instance.state is InstanceState.HEALTHY
+        and (seen := world.observed.get(instance.id)) is not None
+        and seen.alive
+    ]
+
+
+def _is_web(deployment: Deployment) -> bool:
+    return deployment.settings is not None and deployment.settings.kind != "worker"
+
+
+def _route(world: World) -> list[Action]:
+    """Points the edge at the candidate when it is whole, else at what is active; then lets the candidate go live."""
+    active = [d for d in world.deployments if d.state is State.ACTIVE]
+    candidate = next((d for d in world.deployments if d.state is State.DEPLOYING and _whole(world, d)), None)
+    serving = candidate or (active[-1] if active else None)
+    wanted = (
+        tuple(sorted(Endpoint(i.id, i.port) for i in _ready(world, serving))) if serving and _is_web(serving) else ()
+    )
+    if wanted != world.route.endpoints:
+        return [Publish(wanted)]
+    return [GoLive(candidate, tuple(active))] if candidate else []
+
+
+def _whole(world: World, deployment: Deployment) -> bool:
+    return deployment.settings is not None and len(_ready(world, deployment)) >= deployment.settings.replicas
+
+
+def _leave(world: World) -> list[Action]:
+    """Lets instances go that nobody wants and the edge no longer uses; closes deployments that are empty."""
+    known = {d.id: d for d in world.deployments}
+    routed = {endpoint.instance_id for endpoint in world.route.endpoints}
+    actions: list[Action] = []
+    for instance in world.instances:
+        deployment = known.get(instance.deployment_id)
+        wanted = deployment is not None and deployment.state in RUNNING
+        if instance.state in WANTED and not wanted and instance.id not in routed:
+            served = deployment is not None and deployment.went_live_at is not None and _is_web(deployment)
+            drain = deployment.settings.drain_seconds if served and deployment and deployment.settings else 0
+            actions.append(Retire(instance, drain))
+    occupied = {instance.deployment_id for instance in world.instances}
+    actions += [
+        Move(d, State.REMOVED, d.reason)
+        for d in world.deployments
+        if d.state is State.REMOVING and d.id not in occupied
+    ]
+    return actions
+
+
+def _again(world: World) -> float | None:
+    """Seconds until the next look."""
+    times: list[float] = []
+    for deployment in world.deployments:
+        if deployment.state is State.DEPLOYING:
+            times.append(SOON)
+        elif deployment.state in (State.INITIALIZING, State.BUILDING):
+            times.append(BUILD_SECONDS)
+        elif deployment.state is State.ACTIVE:
+            times.append(LIVENESS_SECONDS)
+    for instance in world.instances:
+        if instance.state is InstanceState.STARTING:
+            times.append(max(SOON, (instance.start_after - world.now).total_seconds()))
+        elif instance.state is InstanceState.UNHEALTHY:
+            times.append(SOON)
+        elif instance.state is InstanceState.HEALTHY and instance.checked_at:
+            since = (world.now - instance.checked_at).total_seconds()
+            times.append(max(SOON, LIVENESS_SECONDS - since))
+    return min(times, default=None)

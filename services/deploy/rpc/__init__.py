@@ -1,0 +1,1 @@
+"""DeploymentService over gRPC."""

@@ -123,6 +123,18 @@ async def wait_named(status: Path, key: str) -> Process:
     raise Unavailable("A sandbox that another process was starting did not get ready; start it again.")
 
 
+async def wait_end(process: Process) -> None:
+    """Returns when nothing of it runs any more, without asking again and again; put a timeout around it."""
+    with suppress(ProcessLookupError):
+        handle = os.pidfd_open(process.pid)
+        try:
+            if is_ours(process):
+                await spawn.readable(handle)
+        finally:
+            os.close(handle)
+    await wait_free(process.status)
+
+
 async def wait_free(status: Path) -> None:
     """Returns when nothing runs any more; put a timeout around it."""
     while locked(status):  # noqa: ASYNC110 - a file lock tells nobody when it is let go

@@ -29,12 +29,14 @@ shift
 exec "$@"
 """
 # Runs as the owner already: closes what was for bubblewrap only, makes itself the first to go when memory is short,
-# caps processes when asked, reads the environment, says that it is ready, and becomes the program.
+# caps processes when asked, goes to its directory, reads the environment, says that it is ready and
+# becomes the program.
 _INSIDE: Final = f"""
 exec {ARGS}<&- {STATUS}<&- {LOCK}<&-
 echo 500 2>/dev/null >/proc/self/oom_score_adj
 [ -z "$1" ] || ulimit -u "$1" 2>/dev/null || ulimit -p "$1"
-shift
+cd -- "$2" || exit 126
+shift 2
 . /proc/self/fd/{ENVIRONMENT}
 exec {ENVIRONMENT}<&-
 trap '' PIPE
@@ -101,6 +103,7 @@ def launch(spec: Spec, bubblewrap: Bubblewrap, uid: int, *, doors: Sequence[Path
         _INSIDE,
         "sh",
         "" if grouped or spec.limits.pids is None else str(spec.limits.pids),
+        spec.cwd,
         *_odd_variables(spec.env),
         *spec.argv,
     ]
@@ -134,7 +137,7 @@ def _arguments(spec: Spec, bubblewrap: Bubblewrap, *, tied: bool) -> list[str]:
         found += ["--perms", "0444", "--ro-bind-data", str(number), place]
     for mount in sorted(spec.mounts, key=lambda mount: mount.target.count("/")):
         found += ["--bind" if mount.writable else "--ro-bind", str(mount.source.resolve()), mount.target]
-    return [*found, "--remount-ro", "/", "--chdir", spec.cwd]
+    return [*found, "--remount-ro", "/", "--chdir", "/"]
 
 
 def _system() -> list[str]:

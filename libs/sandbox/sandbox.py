@@ -155,6 +155,8 @@ class Sandbox:
             os.close(ready)
         if not begun:
             await detached.wait_free(status)
+            if detached.read(status).code is not None:  # it ran, and ended before it could say so
+                return await detached.wait_named(status, key)
             os.truncate(status, 0)
             said = detached.said(output, before) or "it was killed while it started"
             raise Unavailable(f"The sandbox could not be made: {said}.")
@@ -209,15 +211,23 @@ class Sandbox:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
 
+    async def wait(self, process: Process, seconds: float) -> bool:
+        """Waits until nothing of it runs, for so many seconds; False when something still does."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await detached.wait_end(process)
+        return not await self.alive(process)
+
+    def strike(self, process: Process) -> None:
+        """Kills the whole tree without waiting for its end; harmless when it has ended."""
+        detached.kill(process)
+
     async def kill(self, process: Process) -> None:
         """Kills the whole tree and returns when nothing of it runs; Unavailable when the kernel needs too long."""
         for _ in range(2):
             detached.kill(process)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_KILL_SECONDS / 2):
-                    await detached.wait_free(process.status)
-                    self._poll()
-                    return
+            if await self.wait(process, _KILL_SECONDS / 2):
+                return
             if self._groups:
                 self._groups.group(f"app-{process.key}").kill()
         raise Unavailable(f"The process of {process.key} did not end after SIGKILL; the kernel is holding it.")

@@ -39,7 +39,8 @@ class Limits:
 class Spec:
     """One sandboxed program.
 
-    `owner` names whose program it is: owners never share a uid. `hosts` are extra lines of /etc/hosts, name to
+    `owner` names whose program it is: owners never share a uid. A `cwd` that does not exist ends it with code 126, a
+    command that does not with 127. `hosts` are extra lines of /etc/hosts, name to
     address. /tmp is an empty tmpfs unless a mount takes its place.
     """
 

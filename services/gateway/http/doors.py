@@ -9,9 +9,8 @@ from typing import Annotated, Any, Final
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from starlette.routing import BaseRoute
 
 from libs.kernel.context import Actor, Ctx
 from libs.kernel.errors import Denied, Unavailable
@@ -141,20 +140,20 @@ def credential_of(request: Request) -> Secret[str] | None:
     return Secret(value)
 
 
-def row_of(route: BaseRoute) -> Row | None:
-    """The row a route declares; None when it has none, or more than one."""
-    if not isinstance(route, APIRoute):
-        return None
-    found = {row for call in _calls(route.dependant) if (row := _rows.get(call)) is not None}
-    return found.pop() if len(found) == 1 else None
+def rows(app: FastAPI) -> Iterator[tuple[str, Row | None]]:
+    """Every route the application answers, as "GET /path", and the row it declares; None: none, or more than one."""
+    for route in iter_route_contexts(app.routes):
+        found: set[Row] = set()
+        if isinstance(route.original_route, APIRoute):
+            found = {row for call in _calls(route.dependant) if (row := _rows.get(call)) is not None}
+        name = f"{','.join(sorted(route.methods or ()))} {route.path}"
+        yield name, found.pop() if len(found) == 1 else None
 
 
 def check(app: FastAPI) -> None:
     """Returns when every route has a sound row. RuntimeError names the others; the gateway then never starts."""
     wrong = []
-    for route in app.routes:
-        row = row_of(route)
-        name = f"{','.join(sorted(getattr(route, 'methods', None) or ()))} {getattr(route, 'path', route)}"
+    for name, row in rows(app):
         if row is None:
             wrong.append(f"{name} declares no RPC")
         elif row.rpc and rule(row.rpc).access in (Access.UNSPECIFIED, Access.SERVICE):

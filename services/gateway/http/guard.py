@@ -128,9 +128,9 @@ def _too_large() -> str:
 
 
 def _route(scope: Scope) -> str:
-    """The template of the path, so that ids do not multiply the counters."""
+    """The name of the call, so that ids do not multiply the counters."""
     route = scope.get("route")
-    return str(getattr(route, "path", "unknown"))
+    return str(getattr(route, "operation_id", None) or getattr(route, "path", "unknown"))
 
 
 def remote_address(request: Request) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, cast
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -128,10 +128,16 @@ async def get_deployment_logs(
 async def watch_events(
     request: Request,
     caller: Annotated[Caller, authorized(f"{AUTH}/GetMe")],
+    to: To,
     workspace_id: WorkspaceId | None = None,
     project_id: ProjectId | None = None,
 ) -> Response:
     """Facts of the caller's workspaces from now on, as events named `fact`; they may be missed, so read after each."""
+    if workspace_id:
+        caller.ctx.allow(workspace_id, what=f"Workspace {workspace_id}")
+    if project_id:
+        wanted = project_pb2.GetProjectRequest(project_id=project_id)
+        await to.project.peer.call(to.project.stub.GetProject, wanted, caller.ctx)
     feed: Feed = request.app.state.feed
     return _stream(request, caller, _facts(caller, feed, workspace_id or "", project_id or ""))
 
@@ -257,6 +263,8 @@ async def _batches(
     ctx: Ctx,
     seconds: float | None,
 ) -> AsyncGenerator[Any, None]:
-    responses: AsyncIterator[Any] = peer.stream(method, message, ctx, timeout=seconds)
-    async for response in responses:
-        yield response
+    # Closed with us, so that the call ends at once when the caller leaves.
+    responses = cast("AsyncGenerator[Any, None]", peer.stream(method, message, ctx, timeout=seconds))
+    async with aclosing(responses):
+        async for response in responses:
+            yield response

@@ -22,19 +22,20 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"envoy/config/core/v3/address.proto\x12\x14\x65nvoy.config.core.v3\"H\n\rSocketAddress\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x14\n\nport_value\x18\x03 \x01(\rH\x00\x42\x10\n\x0eport_specifier\"S\n\x07\x41\x64\x64ress\x12=\n\x0esocket_address\x18\x01 \x01(\x0b\x32#.envoy.config.core.v3.SocketAddressH\x00\x42\t\n\x07\x61\x64\x64ress\"#\n\tCidrRange\x12\x16\n\x0e\x61\x64\x64ress_prefix\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"envoy/config/core/v3/address.proto\x12\x14\x65nvoy.config.core.v3\x1a\x1egoogle/protobuf/wrappers.proto\"H\n\rSocketAddress\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x14\n\nport_value\x18\x03 \x01(\rH\x00\x42\x10\n\x0eport_specifier\"S\n\x07\x41\x64\x64ress\x12=\n\x0esocket_address\x18\x01 \x01(\x0b\x32#.envoy.config.core.v3.SocketAddressH\x00\x42\t\n\x07\x61\x64\x64ress\"U\n\tCidrRange\x12\x16\n\x0e\x61\x64\x64ress_prefix\x18\x01 \x01(\t\x12\x30\n\nprefix_len\x18\x02 \x01(\x0b\x32\x1c.google.protobuf.UInt32Valueb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'envoy.config.core.v3.address_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SOCKETADDRESS']._serialized_start=60
-  _globals['_SOCKETADDRESS']._serialized_end=132
-  _globals['_ADDRESS']._serialized_start=134
-  _globals['_ADDRESS']._serialized_end=217
-  _globals['_CIDRRANGE']._serialized_start=219
-  _globals['_CIDRRANGE']._serialized_end=254
+  _globals['_SOCKETADDRESS']._serialized_start=92
+  _globals['_SOCKETADDRESS']._serialized_end=164
+  _globals['_ADDRESS']._serialized_start=166
+  _globals['_ADDRESS']._serialized_end=249
+  _globals['_CIDRRANGE']._serialized_start=251
+  _globals['_CIDRRANGE']._serialized_end=336
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ or reads. Integration tests prove with a real Envoy that it understands all of i
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import wrappers_pb2 as _wrappers_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -70,15 +71,19 @@ class CidrRange(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ADDRESS_PREFIX_FIELD_NUMBER: _builtins.int
+    PREFIX_LEN_FIELD_NUMBER: _builtins.int
     address_prefix: _builtins.str
+    @_builtins.property
+    def prefix_len(self) -> _wrappers_pb2.UInt32Value: ...
     def __init__(
         self,
         *,
         address_prefix: _builtins.str = ...,
+        prefix_len: _wrappers_pb2.UInt32Value | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prefix_len", b"prefix_len"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_prefix", b"address_prefix"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address_prefix", b"address_prefix", "prefix_len", b"prefix_len"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -31,6 +31,7 @@ class RouteConfiguration(_message.Message):
     VIRTUAL_HOSTS_FIELD_NUMBER: _builtins.int
     REQUEST_HEADERS_TO_ADD_FIELD_NUMBER: _builtins.int
     VALIDATE_CLUSTERS_FIELD_NUMBER: _builtins.int
+    REQUEST_HEADERS_TO_REMOVE_FIELD_NUMBER: _builtins.int
     IGNORE_PORT_IN_HOST_MATCHING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     ignore_port_in_host_matching: _builtins.bool
@@ -41,6 +42,8 @@ class RouteConfiguration(_message.Message):
     def request_headers_to_add(self) -> _containers.RepeatedCompositeFieldContainer[_base_pb2.HeaderValueOption]: ...
     @_builtins.property
     def validate_clusters(self) -> _wrappers_pb2.BoolValue: ...
+    @_builtins.property
+    def request_headers_to_remove(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -48,11 +51,12 @@ class RouteConfiguration(_message.Message):
         virtual_hosts: _abc.Iterable[_route_components_pb2.VirtualHost] | None = ...,
         request_headers_to_add: _abc.Iterable[_base_pb2.HeaderValueOption] | None = ...,
         validate_clusters: _wrappers_pb2.BoolValue | None = ...,
+        request_headers_to_remove: _abc.Iterable[_builtins.str] | None = ...,
         ignore_port_in_host_matching: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["validate_clusters", b"validate_clusters"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ignore_port_in_host_matching", b"ignore_port_in_host_matching", "name", b"name", "request_headers_to_add", b"request_headers_to_add", "validate_clusters", b"validate_clusters", "virtual_hosts", b"virtual_hosts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ignore_port_in_host_matching", b"ignore_port_in_host_matching", "name", b"name", "request_headers_to_add", b"request_headers_to_add", "request_headers_to_remove", b"request_headers_to_remove", "validate_clusters", b"validate_clusters", "virtual_hosts", b"virtual_hosts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

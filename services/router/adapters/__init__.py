@@ -1,0 +1,1 @@
+"""Envoy and the file that remembers the world."""

@@ -1,0 +1,39 @@
+"""Brings the world from the database to the edges, and to the file that stands in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from libs.reconcile import Done, Outcome
+from services.router.app.ports import Edges, Memory, Worlds
+
+WORLD = "world"
+
+
+@dataclass(slots=True)
+class TellEdges:
+    """Looks whether the world has changed; if so, tells the edges, then remembers it."""
+
+    worlds: Worlds
+    edges: Edges
+    memory: Memory
+    name: str = "router.edges"
+    period: float = 5.0
+    _remembered: int = field(default=-1, init=False)
+
+    async def due(self) -> Sequence[str]:
+        """There is one world."""
+        return [WORLD]
+
+    async def step(self, key: str) -> Outcome:  # noqa: ARG002 - there is one world
+        """Makes edges and file equal to the database."""
+        revision = await self.worlds.revision()
+        if revision == self.edges.revision == self._remembered:
+            return Done()
+        world = await self.worlds.load()
+        if world.revision != self.edges.revision:
+            await self.edges.put(world)
+        await self.memory.remember(world)
+        self._remembered = world.revision
+        return Done()

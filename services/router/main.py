@@ -1,0 +1,96 @@
+"""Builds the router."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx2
+
+from libs.config import load
+from libs.db import Database
+from libs.kernel.errors import Unavailable
+from libs.reconcile import Driver
+from libs.runtime import Follow, Host, Module, Opened
+from libs.telemetry import get_logger
+from services.router.adapters import ads
+from services.router.adapters.envoy_admin import TIMEOUT_SECONDS, EnvoyAdmin
+from services.router.adapters.world_file import WorldFile
+from services.router.adapters.xds import Shape, Translator
+from services.router.app.commands import Commands
+from services.router.app.queries import Queries
+from services.router.app.reactions import Reactions
+from services.router.config import Settings
+from services.router.domain.world import Spot
+from services.router.events.codec import RecordedFacts
+from services.router.events.subscriptions import project
+from services.router.loops.announce import AnnounceEndpoints
+from services.router.loops.edge import TellEdges
+from services.router.loops.retire import RetireEndpoints
+from services.router.rpc.servicer import ADD, RouterServicer
+from services.router.store.postgres import MIGRATIONS, PostgresNames, PostgresPublications, PostgresWorlds
+
+WORLD_FILE = "router-world.json"
+
+
+@asynccontextmanager
+async def open_router(host: Host) -> AsyncIterator[Opened]:
+    """Opens the router. Edges are served before anything else, from the file of the last run if need be."""
+    settings = load(Settings, host.environ)
+    shape = Shape(edge=Spot(settings.edge_address, settings.edge_port), gateway=settings.gateway)
+    edges = ads.Edges(Translator(shape), host.clock)
+    memory = WorldFile(settings.home / "state" / WORLD_FILE)
+    async with AsyncExitStack() as stack:
+        remembered = await memory.recall()
+        if remembered is not None:
+            await edges.put(remembered, provisional=True)
+        await stack.enter_async_context(ads.serving(edges, settings.ads_address))
+        db = await _database(host, stack)
+        admin = await stack.enter_async_context(
+            httpx2.AsyncClient(
+                base_url=f"http://{settings.envoy_admin.address}:{settings.envoy_admin.port}",
+                timeout=TIMEOUT_SECONDS,
+                trust_env=False,
+            )
+        )
+        yield _wire(host, settings, db, edges, memory, EnvoyAdmin(admin))
+
+
+async def _database(host: Host, stack: AsyncExitStack) -> Database:
+    """Waits for the database as long as it takes: leaving would take the edges' configuration away."""
+    while True:
+        try:
+            return await stack.enter_async_context(host.database(MIGRATIONS))
+        except Unavailable as error:
+            get_logger("router").warning("database.awaited", error=str(error))
+
+
+def _wire(
+    host: Host, settings: Settings, db: Database, edges: ads.Edges, memory: WorldFile, gauges: EnvoyAdmin
+) -> Opened:
+    names = PostgresNames(db, host.clock)
+    publications = PostgresPublications(db)
+    worlds = PostgresWorlds(db, host.clock)
+    telling = Driver(TellEdges(worlds, edges, memory), host.clock)
+    commands = Commands(
+        work=db.tx,
+        names=names,
+        publications=publications,
+        worlds=worlds,
+        facts=RecordedFacts(host.outbox(db)),
+        edges=edges,
+        clock=host.clock,
+        base_domain=settings.base_domain,
+        wake=telling.wake,
+    )
+    servicer = RouterServicer(commands, Queries(names, gauges, settings.edge_port))
+    retiring = Driver(RetireEndpoints(publications, gauges, host.clock, telling.wake), host.clock)
+    announcing = Driver(AnnounceEndpoints(publications, edges, commands.announce), host.clock)
+    return Opened(
+        servicers=[(ADD, servicer)],
+        loops=[telling.run, retiring.run, announcing.run],
+        follows=[Follow("project", project(Reactions(db.tx, worlds, telling.wake)))],
+    )
+
+
+MODULE = Module("router", open_router)

@@ -1,0 +1,202 @@
+"""The router's tables in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from libs.db import Database, Row
+from libs.kernel.clock import Clock
+from services.router.app.ports import Unannounced
+from services.router.domain.world import App, Endpoint, Key, Name, Publication, World
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+
+
+async def _bump(db: Database) -> int:
+    """Counts one more change of the world. Last in its transaction: until the end, others wait here."""
+    return int(await db.fetchval("update edge_revision set revision = revision + 1 returning revision"))
+
+
+class PostgresNames:
+    """Host names and whose they are."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def of(self, key: Key) -> Name | None:
+        """The name of a service in an environment."""
+        row = await self._db.fetchrow("select * from names where service_id = $1 and environment_id = $2", *key)
+        return None if row is None else _name(row)
+
+    async def claim(self, name: Name) -> bool:
+        """Takes the host name, unless another has it; whether it is now this one's."""
+        async with self._db.tx() as tx:
+            took = await tx.execute(
+                "insert into names (service_id, environment_id, workspace_id, host, claimed_at)"
+                " values ($1, $2, $3, $4, $5) on conflict do nothing",
+                name.service_id,
+                name.environment_id,
+                name.workspace_id,
+                name.host,
+                self._clock.now(),
+            )
+            if took:
+                await _bump(self._db)
+            return took == 1
+
+    async def list(self, service_ids: Sequence[str], environment_id: str) -> Sequence[Name]:
+        """Names of these services; empty filters match everything."""
+        rows = await self._db.fetch(
+            "select * from names where (cardinality($1::text[]) = 0 or service_id = any($1))"
+            " and ($2 = '' or environment_id = $2) order by host",
+            list(service_ids),
+            environment_id,
+        )
+        return [_name(row) for row in rows]
+
+
+class PostgresPublications:
+    """The endpoints of each service."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def of(self, key: Key) -> Publication | None:
+        """The publication of an app."""
+        row = await self._db.fetchrow("select * from publications where service_id = $1 and environment_id = $2", *key)
+        if row is None:
+            return None
+        endpoints = await self._db.fetch(
+            "select * from endpoints where service_id = $1 and environment_id = $2 order by address, port", *key
+        )
+        return Publication(row["generation"], row["version"], tuple(_endpoint(found) for found in endpoints))
+
+    async def save(self, key: Key, publication: Publication, deployment_id: str) -> int:
+        """Writes the publication; gives its version, which is the world's new revision."""
+        async with self._db.tx() as tx:
+            await tx.execute(
+                "insert into publications (service_id, environment_id, generation, version, deployment_id)"
+                " values ($1, $2, $3, 0, $4) on conflict (service_id, environment_id) do update"
+                " set generation = excluded.generation, deployment_id = excluded.deployment_id",
+                *key,
+                publication.generation,
+                deployment_id,
+            )
+            await tx.execute("delete from endpoints where service_id = $1 and environment_id = $2", *key)
+            await tx.executemany(
+                "insert into endpoints (service_id, environment_id, address, port, instance_id, draining_since)"
+                " values ($1, $2, $3, $4, $5, $6)",
+                [(*key, one.address, one.port, one.instance_id, one.draining_since) for one in publication.endpoints],
+            )
+            version = await _bump(self._db)
+            await tx.execute(
+                "update publications set version = $3 where service_id = $1 and environment_id = $2", *key, version
+            )
+            return version
+
+    async def announce(self, key: Key, version: int) -> tuple[str, str, int] | None:
+        """Marks this version as told of; None: told already, or a later one is published."""
+        row = await self._db.fetchrow(
+            "update publications p set announced = version where service_id = $1 and environment_id = $2"
+            " and version = $3 and announced < version returning deployment_id,"
+            " coalesce((select workspace_id from names n where n.service_id = $1 and n.environment_id = $2), '')"
+            " as owner,"
+            " (select count(*) from endpoints e where e.service_id = $1 and e.environment_id = $2"
+            "  and e.draining_since is null) as active",
+            *key,
+            version,
+        )
+        return None if row is None else (row["owner"], row["deployment_id"], row["active"])
+
+    async def unannounced(self) -> Sequence[Unannounced]:
+        """What still has to be told."""
+        rows = await self._db.fetch(
+            "select service_id, environment_id, version from publications where announced < version order by version"
+        )
+        return [Unannounced(Key(row["service_id"], row["environment_id"]), row["version"]) for row in rows]
+
+    async def draining(self) -> Mapping[Key, Sequence[Endpoint]]:
+        """Endpoints that only finish what they hold."""
+        rows = await self._db.fetch("select * from endpoints where draining_since is not null order by address, port")
+        found: dict[Key, list[Endpoint]] = defaultdict(list)
+        for row in rows:
+            found[Key(row["service_id"], row["environment_id"])].append(_endpoint(row))
+        return found
+
+    async def drop(self, key: Key, endpoints: Sequence[Endpoint]) -> None:
+        """Deletes these endpoints as far as they still drain."""
+        async with self._db.tx() as tx:
+            left = await tx.execute(
+                "delete from endpoints e using unnest($3::text[], $4::integer[], $5::timestamptz[])"
+                " as old (address, port, since) where e.service_id = $1 and e.environment_id = $2"
+                " and e.address = old.address and e.port = old.port and e.draining_since = old.since",
+                *key,
+                [one.address for one in endpoints],
+                [one.port for one in endpoints],
+                [one.draining_since for one in endpoints],
+            )
+            if left:
+                await _bump(self._db)
+
+
+class PostgresWorlds:
+    """Everything at once."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def revision(self) -> int:
+        """How often the world has changed."""
+        return int(await self._db.fetchval("select revision from edge_revision"))
+
+    async def load(self) -> World:
+        """The world now, in one statement, so that all of it is of one moment."""
+        rows = await self._db.fetch(
+            "select r.revision, a.service_id, a.environment_id, a.host, a.version, e.instances, e.addresses, e.ports,"
+            " e.since from edge_revision r left join (select service_id, environment_id, n.host, p.version"
+            "  from names n full join publications p using (service_id, environment_id)) a on true"
+            " left join (select service_id, environment_id, array_agg(instance_id order by address, port) as instances,"
+            "  array_agg(address order by address, port) as addresses, array_agg(port order by address, port) as ports,"
+            "  array_agg(draining_since order by address, port) as since from endpoints group by 1, 2) e"
+            " on e.service_id = a.service_id and e.environment_id = a.environment_id"
+            " order by a.service_id, a.environment_id"
+        )
+        return World(rows[0]["revision"], tuple(_app(row) for row in rows if row["service_id"] is not None))
+
+    async def hold(self, service_id: str) -> bool:
+        """Keeps everyone else from changing the service until this transaction ends; whether it is deleted."""
+        await self._db.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", f"router/{service_id}")
+        return bool(await self._db.fetchval("select exists (select from forgotten where service_id = $1)", service_id))
+
+    async def forget(self, service_id: str) -> None:
+        """Deletes a service's names and endpoints, for good."""
+        async with self._db.tx() as tx:
+            if await self.hold(service_id):
+                return
+            await tx.execute(
+                "insert into forgotten (service_id, forgotten_at) values ($1, $2)", service_id, self._clock.now()
+            )
+            await tx.execute("delete from names where service_id = $1", service_id)
+            await tx.execute("delete from publications where service_id = $1", service_id)
+            await _bump(self._db)
+
+
+def _name(row: Row) -> Name:
+    return Name(row["service_id"], row["environment_id"], row["workspace_id"], row["host"])
+
+
+def _endpoint(row: Row) -> Endpoint:
+    return Endpoint(row["instance_id"], row["address"], row["port"], row["draining_since"])
+
+
+def _app(row: Row) -> App:
+    key = Key(row["service_id"], row["environment_id"])
+    if row["version"] is None:
+        return App(key, row["host"] or "")
+    columns = (row["instances"] or (), row["addresses"] or (), row["ports"] or (), row["since"] or ())
+    return App(key, row["host"] or "", tuple(Endpoint(*values) for values in zip(*columns, strict=True)))

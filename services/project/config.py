@@ -12,7 +12,7 @@ from libs.config import setting
 class Config:
     """What the environment says."""
 
-    secrets_key_file: Path = setting(  # noqa: RUF009 - declares the variable, is no value
+    secrets_key_file: Path = setting(
         "LIGHTRAIL_SECRETS_KEY_FILE",
         doc="file (0600) with 32 random bytes in base64: the key under which variables are encrypted",
     )

@@ -30,6 +30,7 @@ TAG_BYTES: Final = 16
 WRAPPED_BYTES: Final = NONCE_BYTES + KEY_BYTES + TAG_BYTES
 # Thirty-two random bytes hold fewer different ones than this less often than once in 10^15 keys.
 FEWEST_DIFFERENT_BYTES: Final = 16
+LONGEST_FILE: Final = 1024
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 HOW: Final = "Make one with: openssl rand -base64 32 > FILE; chmod 600 FILE."
 
@@ -82,19 +83,18 @@ class FileKeyring:
 def read_key(path: Path) -> Secret[bytes]:
     """Reads the key-encryption key; Invalid when the file cannot be trusted to hold one."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(path, "rb", opener=_without_waiting) as file:
+            found = os.fstat(file.fileno())
+            text = file.read(LONGEST_FILE).strip() if stat.S_ISREG(found.st_mode) else b""
     except OSError as error:
         raise Invalid(f"The secrets key {path} cannot be read: {error.strerror}.", hint=HOW) from error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise Invalid(f"The secrets key {path} is no regular file.", hint=HOW)
-        if found.st_mode & OTHERS:
-            raise Invalid(
-                f"The secrets key {path} can be reached by others (mode {stat.S_IMODE(found.st_mode):04o}).",
-                hint=f"Make it yours alone: chmod 600 {path}; if others may have seen it, take a new one.",
-            )
-        text = file.read(1024).strip()
+    if not stat.S_ISREG(found.st_mode):
+        raise Invalid(f"The secrets key {path} is no regular file.", hint=HOW)
+    if found.st_mode & OTHERS:
+        raise Invalid(
+            f"The secrets key {path} can be reached by others (mode {stat.S_IMODE(found.st_mode):04o}).",
+            hint=f"Make it yours alone: chmod 600 {path}; if others may have seen it, take a new one.",
+        )
     try:
         key = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
@@ -104,6 +104,11 @@ def read_key(path: Path) -> Secret[bytes]:
     if len(set(key)) < FEWEST_DIFFERENT_BYTES:
         raise Invalid(f"The secrets key {path} is a placeholder, not a random key.", hint=HOW)
     return Secret(key)
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Opens a file; a pipe that nobody writes to does not hold the start up."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _bound(place: Place) -> bytes:

@@ -60,7 +60,7 @@ def environment_name(text: str) -> str:
 def proposal(text: str) -> str:
     """Returns the nearest name that would be accepted, or "" when nothing in `text` can be kept."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return _BETWEEN.sub("-", plain).removeprefix("xn--").strip("-")[:MAX_SLUG].strip("-")
+    return _BETWEEN.sub("-", plain).strip("-")[:MAX_SLUG].strip("-")
 
 
 def shown(text: str) -> str:

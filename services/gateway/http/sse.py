@@ -122,6 +122,8 @@ class EventStream(Response):
             async with aclosing(self._frames) as frames:
                 async for frame in frames:
                     await queue.put(frame)
+            # Tells an orderly end from a connection that broke off, which is worth resuming.
+            await queue.put(Frame("end", {}))
         except Failure as failure:
             await queue.put(self._error(failure))
         except Exception as error:  # noqa: BLE001 - told to the caller and logged; the status line is gone already

@@ -1,0 +1,301 @@
+"""The client: one method for each call the API offers to people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from datetime import datetime
+from typing import BinaryIO, Final, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from libs.kernel.units import KIB
+from libs.sdk import models
+from libs.sdk.transport import Params, Transport
+
+T = TypeVar("T")
+NOTHING: Final = type(None)
+CHUNK: Final = 256 * KIB
+# Seconds for one upload.
+UPLOAD_SECONDS: Final = 1800.0
+
+
+class _Items(msgspec.Struct):
+    items: list[msgspec.Raw]
+    next_cursor: str | None = None
+
+
+class Client(Transport):
+    """`async with Client(api, token) as client: …`. Every method raises the Failure that the API told of."""
+
+    # Session and accounts
+
+    async def setup_status(self) -> models.SetupStatus:
+        """Whether the platform has its first account."""
+        return await self.call("GET", "/setup", models.SetupStatus)
+
+    async def set_up(self, setup_token: str, email: str, password: str, name: str = "") -> models.Session:
+        """Makes the first account with the one-time set-up token."""
+        body = {"setup_token": setup_token, "email": email, "password": password, "name": name}
+        return await self.call("POST", "/setup", models.Session, body=body)
+
+    async def login(self, email: str, password: str) -> models.Session:
+        """Begins a session."""
+        return await self.call("POST", "/login", models.Session, body={"email": email, "password": password})
+
+    async def logout(self) -> None:
+        """Ends the session behind the client's credential."""
+        await self.call("POST", "/logout", NOTHING, repeatable=True)
+
+    async def me(self) -> models.Me:
+        """Who the credential stands for."""
+        return await self.call("GET", "/me", models.Me)
+
+    async def health(self) -> models.Health:
+        """Whether the platform is ready; Unavailable when it is not."""
+        return await self.call("GET", "/health", models.Health, repeatable=False)
+
+    async def tokens(self) -> list[models.Token]:
+        """The caller's tokens."""
+        return await self._list("/tokens", models.Token)
+
+    async def create_token(
+        self,
+        name: str,
+        *,
+        workspace_id: str | None = None,
+        project_id: str | None = None,
+        environment_id: str | None = None,
+        role: str | None = None,
+        lifetime_seconds: int | None = None,
+    ) -> models.CreatedToken:
+        """Makes a token; its secret is in the answer and nowhere else."""
+        body = {
+            "name": name,
+            "workspace_id": workspace_id,
+            "project_id": project_id,
+            "environment_id": environment_id,
+            "role": role,
+            "lifetime_seconds": lifetime_seconds,
+        }
+        return await self.call("POST", "/tokens", models.CreatedToken, body=body)
+
+    async def revoke_token(self, token_id: str) -> None:
+        """Revokes a token."""
+        await self.call("DELETE", f"/tokens/{_part(token_id)}", NOTHING)
+
+    # Projects and services
+
+    async def projects(self) -> list[models.Project]:
+        """Every project the caller may see."""
+        return [project async for project in self._pages("/projects", {}, models.Project)]
+
+    async def project(self, project_id: str) -> models.Project:
+        """One project."""
+        return await self.call("GET", f"/projects/{_part(project_id)}", models.Project)
+
+    async def create_project(self, name: str, *, workspace_id: str | None = None) -> models.Project:
+        """Makes a project with the environment “production”."""
+        return await self.call("POST", "/projects", models.Project, body={"name": name, "workspace_id": workspace_id})
+
+    async def services(self, project_id: str, *, environment_id: str = "") -> list[models.Service]:
+        """Services of a project as they are in an environment; its first one unless told."""
+        params = {"project_id": project_id, "environment_id": environment_id}
+        return await self._list("/services", models.Service, params)
+
+    async def service(self, service_id: str, *, environment_id: str = "") -> models.Service:
+        """One service as it is in an environment; the project's first one unless told."""
+        params = {"environment_id": environment_id}
+        return await self.call("GET", f"/services/{_part(service_id)}", models.Service, params=params)
+
+    async def create_service(self, project_id: str, name: str) -> models.Service:
+        """Makes a service."""
+        return await self.call("POST", "/services", models.Service, body={"project_id": project_id, "name": name})
+
+    # Variables; `service_id` empty means those the environment's services share
+
+    async def variables(self, service_id: str, environment_id: str, *, rendered: bool = False) -> models.Variables:
+        """Variables as written, or rendered."""
+        path, params = _variables(service_id, environment_id)
+        return await self.call("GET", path, models.Variables, params={**params, "rendered": str(rendered).lower()})
+
+    async def set_variables(
+        self,
+        service_id: str,
+        environment_id: str,
+        values: Mapping[str, str],
+        *,
+        replace: bool = False,
+        skip_deploys: bool = False,
+        sealed: bool = False,
+    ) -> models.VariablesVersion:
+        """Sets variables; with `replace` those not given are deleted."""
+        path, params = _variables(service_id, environment_id)
+        body = {"values": dict(values), "skip_deploys": skip_deploys, "sealed": sealed, **params}
+        method = "PUT" if replace else "PATCH"
+        return await self.call(method, path, models.VariablesVersion, body=body, repeatable=True)
+
+    async def delete_variable(
+        self, service_id: str, environment_id: str, name: str, *, skip_deploys: bool = False
+    ) -> models.VariablesVersion:
+        """Deletes one variable."""
+        path, params = _variables(service_id, environment_id)
+        query = {**params, "skip_deploys": str(skip_deploys).lower()}
+        return await self.call(
+            "DELETE", f"{path}/{_part(name)}", models.VariablesVersion, params=query, repeatable=False
+        )
+
+    # Deployments
+
+    async def upload_snapshot(
+        self, service_id: str, archive: BinaryIO, size: int, *, progress: Callable[[int], None] | None = None
+    ) -> models.Snapshot:
+        """Sends a gzipped tar of `size` bytes in pieces; `progress` hears how many bytes have gone."""
+
+        async def pieces() -> AsyncIterator[bytes]:
+            sent = 0
+            while piece := archive.read(CHUNK):
+                yield piece
+                sent += len(piece)
+                if progress is not None:
+                    progress(sent)
+
+        return await self.call(
+            "POST",
+            f"/services/{_part(service_id)}/snapshots",
+            models.Snapshot,
+            headers={"Content-Type": "application/gzip", "Content-Length": str(size)},
+            content=pieces(),
+            seconds=UPLOAD_SECONDS,
+        )
+
+    async def create_deployment(
+        self, service_id: str, environment_id: str, snapshot_id: str, *, key: str
+    ) -> models.Deployment:
+        """Asks for a deployment; the same `key` within a day gives the same one."""
+        body = {"service_id": service_id, "environment_id": environment_id or None, "snapshot_id": snapshot_id}
+        headers = {"Idempotency-Key": key}
+        return await self.call("POST", "/deployments", models.Deployment, body=body, headers=headers, repeatable=True)
+
+    async def deployments(
+        self, *, service_id: str = "", environment_id: str = "", project_id: str = "", limit: int = 20
+    ) -> list[models.Deployment]:
+        """The newest deployments, newest first."""
+        params: Params = {
+            "service_id": service_id,
+            "environment_id": environment_id,
+            "project_id": project_id,
+            "limit": limit,
+        }
+        return await self._list("/deployments", models.Deployment, params)
+
+    async def deployment(self, deployment_id: str) -> models.Deployment:
+        """One deployment with its instances."""
+        return await self.call("GET", f"/deployments/{_part(deployment_id)}", models.Deployment)
+
+    async def delete_deployment(self, deployment_id: str) -> models.Deployment:
+        """Cancels or stops a deployment."""
+        return await self.call("DELETE", f"/deployments/{_part(deployment_id)}", models.Deployment)
+
+    async def redeploy(self, deployment_id: str) -> models.Deployment:
+        """Builds the same source again."""
+        return await self.call("POST", f"/deployments/{_part(deployment_id)}/redeploy", models.Deployment)
+
+    async def rollback(self, deployment_id: str) -> models.Deployment:
+        """Starts an older deployment's artifact, variables and settings again."""
+        return await self.call("POST", f"/deployments/{_part(deployment_id)}/rollback", models.Deployment)
+
+    async def watch(self, deployment_id: str) -> AsyncGenerator[models.Deployment, None]:
+        """The deployment now and on each change of state, until it is active or over."""
+        path = f"/deployments/{_part(deployment_id)}/events"
+        async for event in self.events(path):
+            yield msgspec.json.decode(event.data, type=models.Deployment)
+
+    # Logs
+
+    async def build_log(
+        self, deployment_id: str, *, follow: bool = False, after: int = 0
+    ) -> AsyncGenerator[models.BuildLine, None]:
+        """The build's log from its first line; with `follow` until the build ends."""
+        path = f"/deployments/{_part(deployment_id)}/build-logs"
+        params: Params = {"follow": str(follow).lower(), "after": after}
+        async for event in self.events(path, params=params, forever=follow):
+            yield msgspec.json.decode(event.data, type=models.BuildLine)
+
+    async def logs(
+        self,
+        *,
+        service_id: str = "",
+        environment_id: str = "",
+        deployment_id: str = "",
+        follow: bool = False,
+        tail: int = 100,
+        after: int = 0,
+    ) -> AsyncGenerator[models.LogLine, None]:
+        """What a deployment's instances printed, or a service's; with `follow` also what comes."""
+        path = f"/deployments/{_part(deployment_id)}/logs" if deployment_id else f"/services/{_part(service_id)}/logs"
+        params: Params = {"follow": str(follow).lower(), "tail": tail, "after": after, "environment_id": environment_id}
+        async for event in self.events(path, params=params, forever=follow):
+            yield msgspec.json.decode(event.data, type=models.LogLine)
+
+    async def facts(self, *, project_id: str = "") -> AsyncGenerator[models.Event, None]:
+        """Facts of the caller's workspaces from now on."""
+        async for event in self.events("/events", params={"project_id": project_id}):
+            yield msgspec.json.decode(event.data, type=models.Event)
+
+    # The platform
+
+    async def usage(
+        self,
+        *,
+        project_id: str = "",
+        service_id: str = "",
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> models.Usage:
+        """Use per service with its price; this month unless told."""
+        params = {
+            "project_id": project_id,
+            "service_id": service_id,
+            "start": start.isoformat() if start else None,
+            "end": end.isoformat() if end else None,
+        }
+        return await self.call("GET", "/usage", models.Usage, params=params)
+
+    async def timeline(self, deployment_id: str) -> models.Timeline:
+        """What happened to a deployment over all services."""
+        return await self.call("GET", f"/deployments/{_part(deployment_id)}/timeline", models.Timeline)
+
+    async def dead_letters(self) -> models.DeadLetters:
+        """Facts that a service could not react to. Operators only."""
+        return await self.call("GET", "/platform/dead-letters", models.DeadLetters)
+
+    async def replay_dead_letter(self, source: str, fact_id: str) -> None:
+        """Lets the service `source` react to a fact again. Operators only."""
+        await self.call("POST", f"/platform/dead-letters/{_part(source)}/{_part(fact_id)}/replay", NOTHING)
+
+    async def _list(self, path: str, item: type[T], params: Params | None = None) -> list[T]:
+        answer = await self.call("GET", path, _Items, params=params)
+        return [msgspec.json.decode(raw, type=item) for raw in answer.items]
+
+    async def _pages(self, path: str, params: Params, item: type[T]) -> AsyncGenerator[T, None]:
+        cursor = ""
+        while True:
+            answer = await self.call("GET", path, _Items, params={**params, "limit": 200, "cursor": cursor})
+            for raw in answer.items:
+                yield msgspec.json.decode(raw, type=item)
+            if not answer.next_cursor:
+                return
+            cursor = answer.next_cursor
+
+
+def _variables(service_id: str, environment_id: str) -> tuple[str, dict[str, str]]:
+    """The path of a service's variables, or of those an environment's services share."""
+    if service_id:
+        return f"/services/{_part(service_id)}/variables", {"environment_id": environment_id} if environment_id else {}
+    return f"/environments/{_part(environment_id)}/variables", {}
+
+
+def _part(value: str) -> str:
+    """One segment of a path, whatever the caller typed."""
+    return quote(value, safe="")

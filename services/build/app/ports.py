@@ -74,8 +74,8 @@ class Builds(Protocol):
         """Builds that could begin, oldest first: queued, or begun by a process whose lease ran out."""
         ...
 
-    async def running(self, now: datetime) -> list[str]:
-        """The workspace of each build under way."""
+    async def running(self, now: datetime) -> list[Waiting]:
+        """Builds under way."""
         ...
 
     async def claim(self, build_id: str, owner: str, now: datetime, until: datetime) -> Build | None:
@@ -229,6 +229,11 @@ class Job:
 
 class Builder(Protocol):
     """A way of building: fetches the source, executes a plan, leaves nothing behind."""
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Values of the machine's own configuration that no log may show."""
+        ...
 
     async def fetch(self, job: Job) -> Tree:
         """Lays the source out in a fresh work directory of this job."""

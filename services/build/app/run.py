@@ -133,7 +133,7 @@ class BuildRunner:
         if found is None:
             raise BuildFault(f"The source {build.snapshot_id} is not there any more.", hint="Upload it again.")
         settings, variables = await self._told(build)
-        writer.hide(variables.secrets | credentials(variables.values.values()))
+        writer.hide(variables.secrets | credentials(variables.values.values()) | self.builder.secrets)
         job = Job(build, found[0].digest, variables)
         plan = make_plan(await self.builder.fetch(job), settings)
         await self.builds.planned(lease, plan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from libs.kernel.clock import Clock
 from libs.reconcile import Done, Outcome
@@ -23,6 +23,8 @@ class BuildLoop:
         self._clock = clock
         self._concurrency = concurrency
         self._here: set[str] = set()
+        # Called when a build has ended and there is room for the next.
+        self.freed: Callable[[], None] = _nobody
 
     async def due(self) -> Sequence[str]:
         """The next builds, as many as there is room for: who is next is decided when there is room, not before."""
@@ -33,7 +35,8 @@ class BuildLoop:
         waiting = [one for one in await self._builds.waiting(now) if one.id not in self._here]
         if not waiting:
             return []
-        return in_turn(waiting, await self._builds.running(now))[:room]
+        running = [one.workspace_id for one in await self._builds.running(now)]
+        return in_turn(waiting, running)[:room]
 
     async def step(self, key: str) -> Outcome:
         """Runs the build to its end."""
@@ -42,4 +45,9 @@ class BuildLoop:
             await self._runner.run(key)
         finally:
             self._here.discard(key)
+            self.freed()
         return Done()
+
+
+def _nobody() -> None:
+    """Who is not told looks again after the loop's period."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -13,7 +14,8 @@ from services.build.app.builds import BuildDesk
 from services.build.app.uploads import Uploads
 from services.build.rpc.codec import artifact_message, build_message, line_message, snapshot_message
 
-Context = grpc.aio.ServicerContext
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class BuildServicer(build_pb2_grpc.BuildServiceServicer):

@@ -89,8 +89,8 @@ class PostgresDependencyLayers:
     async def keep(self, workspace_id: str, key: str, layer: Layer, now: datetime) -> None:
         """Remembers it; a key already there gets the new layer."""
         await self._db.execute(
-            "insert into dependency_layers (workspace_id, key, digest, mount, writable, size_bytes, created_at, used_at)"
-            " values ($1, $2, $3, $4, $5, $6, $7, $7) on conflict (workspace_id, key) do update"
+            "insert into dependency_layers (workspace_id, key, digest, mount, writable, size_bytes, created_at,"
+            " used_at) values ($1, $2, $3, $4, $5, $6, $7, $7) on conflict (workspace_id, key) do update"
             " set digest = excluded.digest, mount = excluded.mount, writable = excluded.writable,"
             " size_bytes = excluded.size_bytes, used_at = excluded.used_at",
             workspace_id,

@@ -75,15 +75,17 @@ class PostgresBuilds:
         )
         return [Waiting(row["id"], row["workspace_id"]) for row in rows]
 
-    async def running(self, now: datetime) -> list[str]:
-        """The workspace of each build under way."""
-        rows = await self._db.fetch("select workspace_id from builds where state = 'running' and lease_until > $1", now)
-        return [row["workspace_id"] for row in rows]
+    async def running(self, now: datetime) -> list[Waiting]:
+        """Builds under way."""
+        rows = await self._db.fetch(
+            "select id, workspace_id from builds where state = 'running' and lease_until > $1", now
+        )
+        return [Waiting(row["id"], row["workspace_id"]) for row in rows]
 
     async def claim(self, build_id: str, owner: str, now: datetime, until: datetime) -> Build | None:
         """Begins it, or begins it again after a lease that ran out."""
         row = await self._db.fetchrow(
-            "update builds set state = 'running', attempt = attempt + 1, lease_owner = $2, lease_until = $4,"
+            "update builds set state = 'running', attempt = attempt + 1, lease_owner = $2, lease_until = $4,"  # noqa: S608 - constants
             " started_at = coalesce(started_at, $3)"
             " where id = $1 and (state = 'queued' or (state = 'running' and lease_until <= $3))"
             f" returning {_FIELDS}",
@@ -126,7 +128,7 @@ class PostgresBuilds:
     ) -> bool:
         """Ends it; False when the lease is lost."""
         statement = (
-            "update builds set state = $4, reason = $5, artifact_digest = $6, finished_at = $7, lease_until = null"
+            "update builds set state = $4, reason = $5, artifact_digest = $6, finished_at = $7, lease_until = null"  # noqa: S608 - constants
             f" where {_HELD}"
         )
         done = await self._db.execute(

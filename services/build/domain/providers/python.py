@@ -43,13 +43,9 @@ def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
         lambda: find_start(tree, asked),
         looked_for="a Django project, a FastAPI or Flask application, " + ", ".join(SCRIPTS[:2]),
     )
-    steps = [install] if install else []
+    steps = [install]
     if settings.build_command:
-        changes = (VENV,) if install else ()
-        steps.append(Step("build", (("sh", "-c", settings.build_command),), changes=changes, caches=("uv",)))
-    environment = {"PYTHONUNBUFFERED": "1"}
-    if install:
-        environment["VIRTUAL_ENV"] = VENV
+        steps.append(Step("build", (("sh", "-c", settings.build_command),), changes=(VENV,), caches=("uv",)))
     return BuildPlan(
         provider=NAME,
         framework=start.framework,
@@ -59,13 +55,13 @@ def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
         start_command=start.command,
         start_from=start.source,
         kind=start.kind,
-        environment=environment,
-        path=(f"{VENV}/bin",) if install else (),
+        environment={"PYTHONUNBUFFERED": "1", "VIRTUAL_ENV": VENV},
+        path=(f"{VENV}/bin",),
         warnings=_warnings(tree, project),
     )
 
 
-def _install(tree: Tree, project: dict[str, Any], asked: Requirements) -> Step | None:
+def _install(tree: Tree, project: dict[str, Any], asked: Requirements) -> Step:
     """The one way of installing that this project's files ask for: a lock before requirements before pyproject."""
     if tree.has("uv.lock"):
         return _from_uv(tree, project, asked)
@@ -89,7 +85,8 @@ def _install(tree: Tree, project: dict[str, Any], asked: Requirements) -> Step |
             "A Pipfile is not understood here.",
             hint="Write the requirements down with “pipenv requirements > requirements.txt”.",
         )
-    return None
+    # No requirements: an environment all the same, so that “python” is there under that name.
+    return Step("install", (_MAKE_VENV,), inputs=(), output=VENV, caches=("uv",))
 
 
 def _from_uv(tree: Tree, project: dict[str, Any], asked: Requirements) -> Step:

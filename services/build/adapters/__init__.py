@@ -1,0 +1,1 @@
+"""The outside of build: archives, the project service, language runtimes, the sandboxed builder."""

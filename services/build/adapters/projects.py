@@ -1,0 +1,46 @@
+"""What project knows, asked over gRPC."""
+
+from __future__ import annotations
+
+from libs.kernel.context import Ctx, platform
+from libs.protogen.lightrail.project.v1 import project_pb2, project_pb2_grpc
+from libs.rpc import Peer
+from services.build.app.ports import ServiceRef, Variables
+from services.build.domain.model import Build
+from services.build.domain.plan import PlanSettings
+
+
+class PeerProjects:
+    """Calls project's gRPC server: uploads as the caller, builds as the platform."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._stub = project_pb2_grpc.ProjectServiceStub(peer.channel)
+
+    async def service(self, ctx: Ctx, service_id: str) -> ServiceRef:
+        """The service as the caller sees it; NotFound when it is not the caller's."""
+        request = project_pb2.GetServiceRequest(service_id=service_id)
+        answer = await self._peer.call(self._stub.GetService, request, ctx)
+        return ServiceRef(answer.service.id, answer.service.workspace_id, answer.service.project_id)
+
+    async def settings(self, build: Build) -> PlanSettings:
+        """The service's settings that concern builds."""
+        request = project_pb2.GetServiceRequest(service_id=build.service_id, environment_id=build.environment_id)
+        answer = await self._peer.call(self._stub.GetService, request, platform("build"))
+        settings = answer.service.settings
+        return PlanSettings(
+            start_command=settings.start_command,
+            build_command=settings.build_command,
+            root_directory=settings.root_directory,
+            kind=settings.kind,
+        )
+
+    async def variables(self, build: Build) -> Variables:
+        """The rendered variables, sealed ones included."""
+        request = project_pb2.RenderVariablesRequest(
+            service_id=build.service_id, environment_id=build.environment_id, deployment_id=build.deployment_id
+        )
+        answer = await self._peer.call(self._stub.RenderVariables, request, platform("build"))
+        values = dict(answer.values)
+        secrets = frozenset(values[name] for name in answer.secret_names if values.get(name))
+        return Variables(values, secrets)

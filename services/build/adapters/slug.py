@@ -1,0 +1,289 @@
+"""The slug builder: sandboxed steps on this machine, layers as archives in the blob store."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from libs.blobs.archive import ArchiveLimits, pack, unpack
+from libs.blobs.port import Blobs
+from libs.kernel.clock import Clock
+from libs.kernel.errors import Invalid
+from libs.sandbox.spec import Mount
+from services.build.adapters.registries import Registries
+from services.build.adapters.runtimes import SYSTEM_PATH, Runtimes, Toolchain
+from services.build.adapters.steps import Commands, Room, Runner, environment_of, owner_of
+from services.build.adapters.tools import TOOLS, Tools
+from services.build.adapters.workdir import (
+    WorkDirs,
+    copy_inputs,
+    hashes,
+    marks,
+    mount_point,
+    read_tree,
+    remove,
+    write_files,
+)
+from services.build.app.ports import DependencyLayers, Job, Output
+from services.build.domain.errors import BuildFault
+from services.build.domain.model import Artifact, Layer, canonical_json
+from services.build.domain.plan import APP, EVERYTHING, BuildPlan, Step
+from services.build.domain.tree import Tree
+
+HOME: Final = "/home/app"
+CACHES: Final = "/cache"
+# Variables of the user's that change what an installer installs.
+_INSTALLERS: Final = ("UV_", "PIP_", "npm_config_", "NPM_CONFIG_", "NODE_ENV", "NPM_TOKEN")
+_FORMAT: Final = 1
+
+
+class SandboxOwner(Runner, Protocol):
+    """A sandbox that can give files to those who run in it."""
+
+    def adopt_owner(self, path: Path, owner: str) -> None:
+        """Gives everything at `path` to the owner."""
+        ...
+
+
+@dataclass(slots=True)
+class _Output:
+    """An output of a step: its layer, and the folder with it when it lies on disk."""
+
+    layer: Layer
+    folder: Path | None = None
+
+
+@dataclass(slots=True)
+class _Site:
+    """One build under way."""
+
+    job: Job
+    plan: BuildPlan
+    root: Path
+    app: Path
+    toolchain: Toolchain
+    output: Output
+    # By mount.
+    outputs: dict[str, _Output] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SlugBuilder:
+    """Builds in `work`, with download caches per workspace in `caches`."""
+
+    work: WorkDirs
+    caches: Path
+    blobs: Blobs
+    sandbox: SandboxOwner
+    commands: Commands
+    layers: DependencyLayers
+    runtimes: Runtimes
+    tools: Tools
+    registries: Registries
+    source_limits: ArchiveLimits
+    clock: Clock
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Values of the host's own configuration that no log may show."""
+        return self.registries.secrets
+
+    async def fetch(self, job: Job) -> Tree:
+        """Lays the source out in a fresh work directory."""
+        archive = await self.blobs.path(job.snapshot_digest)
+        return await asyncio.to_thread(self._fetch, job, archive)
+
+    def _fetch(self, job: Job, archive: Path) -> Tree:
+        source = self.work.fresh(job.build.id) / "source"
+        unpack(archive, source, limits=self.source_limits, digest=job.snapshot_digest)
+        return read_tree(source)
+
+    async def execute(self, job: Job, plan: BuildPlan, output: Output) -> Artifact:
+        """Runs the steps, packs the layers, stores the manifest."""
+        root = self.work.of(job.build.id)
+        app = root / "source" / plan.root_directory if plan.root_directory else root / "source"
+        site = _Site(job, plan, root, app, await self.runtimes.find(plan.runtime), output)
+        if plan.runtime.name != "files":
+            shown = ".".join(str(part) for part in site.toolchain.version)
+            await output.say("detect", f"{site.toolchain.name} {shown}")
+        for number, step in enumerate(plan.steps):
+            begun = self.clock.monotonic()
+            if step.output:
+                await self._install(site, number, step)
+            else:
+                await self._build(site, step)
+            await output.say(step.name, f"{step.name} took {self.clock.monotonic() - begun:.1f} s")
+        return await self._publish(site)
+
+    async def clean(self, build_id: str) -> None:
+        """Removes the build's work directory."""
+        await asyncio.to_thread(self.work.clean, build_id)
+
+    async def _install(self, site: _Site, number: int, step: Step) -> None:
+        """Gives the step's output: the layer kept for the same inputs, or a new one."""
+        job = site.job
+        key = await asyncio.to_thread(self._key, site, step)
+        kept = await self.layers.find(job.build.workspace_id, key, self.clock.now())
+        if kept and await self.blobs.exists(kept.digest):
+            await site.output.say(step.name, "dependencies: cached")
+            await asyncio.to_thread(mount_point, site.app, step.output)
+            site.outputs[step.output] = _Output(kept)
+            return
+        folder = site.root / f"output-{number}"
+        place = await asyncio.to_thread(self._prepare, site, number, step, folder)
+        room = self._room(site, step, place, {step.output: folder})
+        await self.commands.run(job, step, room, site.output)
+        if place == site.app:
+            await asyncio.to_thread(_forget, place, step.files)
+        layer = await self._pack(site, folder, step.output)
+        await self.layers.keep(job.build.workspace_id, key, layer, self.clock.now())
+        await asyncio.to_thread(mount_point, site.app, step.output)
+        site.outputs[step.output] = _Output(layer, folder)
+
+    def _prepare(self, site: _Site, number: int, step: Step, folder: Path) -> Path:
+        """Makes the folder that the step sees at /app: the source, or only what it depends on."""
+        place = site.app
+        if step.inputs != EVERYTHING:
+            place = site.root / f"inputs-{number}"
+            copy_inputs(site.app, step.inputs, place)
+        write_files(place, step.files)
+        mount_point(place, step.output)
+        folder.mkdir()
+        self.sandbox.adopt_owner(place, owner_of(site.job))
+        self.sandbox.adopt_owner(folder, owner_of(site.job))
+        return place
+
+    async def _build(self, site: _Site, step: Step) -> None:
+        """Runs a step that changes the source, and outputs of earlier steps when it may."""
+        folders = {mount: await self._laid_out(site, mount) for mount in site.outputs}
+        await asyncio.to_thread(self.sandbox.adopt_owner, site.app, owner_of(site.job))
+        before = {mount: await asyncio.to_thread(marks, folders[mount]) for mount in step.changes if mount in folders}
+        await self.commands.run(site.job, step, self._room(site, step, site.app, folders), site.output)
+        for mount, mark in before.items():
+            if await asyncio.to_thread(marks, folders[mount]) != mark:
+                site.outputs[mount].layer = await self._pack(site, folders[mount], mount)
+
+    async def _laid_out(self, site: _Site, mount: str) -> Path:
+        """The output as a folder of this build's own."""
+        output = site.outputs[mount]
+        if output.folder is None:
+            output.folder = site.root / f"layer-{len(list(site.root.iterdir()))}"
+            archive = await self.blobs.path(output.layer.digest)
+            await asyncio.to_thread(unpack, archive, output.folder, foreign_links=True)
+            await asyncio.to_thread(self.sandbox.adopt_owner, output.folder, owner_of(site.job))
+        return output.folder
+
+    async def _publish(self, site: _Site) -> Artifact:
+        """Packs the source as it is now, and stores what a runtime needs to know."""
+        plan = site.plan
+        app = await self._pack(site, site.app, APP, writable=True, mounts=tuple(site.outputs))
+        layers = [app, *(output.layer for output in site.outputs.values())]
+        path = [*plan.path, *site.toolchain.path]
+        if plan.runtime.name == "files":
+            layers.append(await self._file_server(site))
+            path.insert(0, f"{TOOLS}/bin")
+        artifact = Artifact(
+            layers=tuple(layers),
+            start_command=plan.start_command,
+            working_directory=APP,
+            kind=plan.kind,
+            provider=plan.provider,
+            environment={"LANG": "C.UTF-8", **plan.environment, "PATH": ":".join((*path, *SYSTEM_PATH))},
+            host_paths=site.toolchain.host_paths,
+        )
+        await self.blobs.put_bytes(artifact.canonical())
+        return artifact
+
+    async def _file_server(self, site: _Site) -> Layer:
+        folder = await asyncio.to_thread(self.tools.file_server, site.toolchain.program)
+        return await self._pack(site, folder, TOOLS)
+
+    async def _pack(
+        self, site: _Site, folder: Path, mount: str, *, writable: bool = False, mounts: tuple[str, ...] = ()
+    ) -> Layer:
+        hidden = tuple(f"{one.removeprefix(APP + '/')}/" for one in mounts)
+
+        def skip(path: str) -> bool:
+            name = path.rsplit("/", 1)[-1]
+            return path == ".git" or path.startswith(hidden) or (writable and name == "__pycache__")
+
+        out = site.root / f"{mount.strip('/').replace('/', '-')}.tar.zst"
+        try:
+            packed = await asyncio.to_thread(pack, folder, out, skip=skip)
+        except Invalid as error:
+            raise BuildFault(f"What the build left in {mount} cannot be kept: {error}") from error
+        await self.blobs.put_file(out, move=True)
+        return Layer(packed.digest, mount, writable, packed.size)
+
+    def _room(self, site: _Site, step: Step, place: Path, folders: Mapping[str, Path]) -> Room:
+        job, plan, toolchain = site.job, site.plan, site.toolchain
+        mounts = [Mount(place, APP, writable=True), *self.tools.mounts(), *self.registries.mounts]
+        mounts += [Mount(Path(path), path) for path in toolchain.host_paths]
+        mounts += [Mount(folder, mount, writable=True) for mount, folder in folders.items()]
+        caches = self.caches / job.build.workspace_id
+        mounts += [self._owned(job, caches / name, f"{CACHES}/{name}") for name in step.caches]
+        home = site.root / "home"
+        home.mkdir(exist_ok=True)
+        if self.registries.npmrc:
+            write_files(home, {".npmrc": self.registries.npmrc})
+        mounts.append(self._owned(job, home, HOME))
+        path = [*plan.path, f"{APP}/node_modules/.bin", *toolchain.path, f"{TOOLS}/bin", *SYSTEM_PATH]
+        base = {
+            "LANG": "C.UTF-8",
+            "CI": "true",
+            **self.registries.environment,
+            **plan.environment,
+            **toolchain.environment,
+            **_TOOLS_KEEP_TO,
+            "HOME": HOME,
+            "PATH": ":".join(dict.fromkeys(path)),
+        }
+        return Room(mounts, environment_of(base, job.variables.values, step.environment))
+
+    def _owned(self, job: Job, folder: Path, target: str) -> Mount:
+        new = not folder.exists()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if new or target == HOME:
+            self.sandbox.adopt_owner(folder, owner_of(job))
+        return Mount(folder, target, writable=True)
+
+    def _key(self, site: _Site, step: Step) -> str:
+        """What the step's result depends on, as a hash."""
+        user = site.job.variables.values
+        parts = {
+            "format": _FORMAT,
+            "provider": site.plan.provider,
+            "step": [step.commands, step.files, step.output, step.environment],
+            "inputs": hashes(site.app, step.inputs),
+            "runtime": [site.toolchain.name, site.toolchain.version, site.toolchain.program, platform.machine()],
+            "tools": self.tools.version,
+            "registries": self.registries.environment,
+            "variables": {name: value for name, value in user.items() if name.startswith(_INSTALLERS)},
+        }
+        return hashlib.sha256(canonical_json(parts)).hexdigest()
+
+
+_TOOLS_KEEP_TO: Final = {
+    "UV_CACHE_DIR": f"{CACHES}/uv",
+    # Cache and result are different mounts: a hard link cannot cross them.
+    "UV_LINK_MODE": "copy",
+    "UV_NO_PROGRESS": "1",
+    "UV_COMPILE_BYTECODE": "1",
+    # Times do not survive packing: bytecode that trusts them would be made again at every start.
+    "PYC_INVALIDATION_MODE": "UNCHECKED_HASH",
+    "npm_config_cache": f"{CACHES}/npm",
+    "npm_config_progress": "false",
+    "npm_config_update_notifier": "false",
+    "npm_config_logs_max": "0",
+}
+
+
+def _forget(place: Path, files: Mapping[str, str]) -> None:
+    """Removes what the plan brought along from the source again."""
+    for folder in {Path(path).parts[0] for path in files}:
+        remove(place / folder)

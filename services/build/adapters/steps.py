@@ -1,0 +1,98 @@
+"""Runs the commands of a step in a sandbox."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from libs.kernel.units import show_bytes
+from libs.sandbox.sandbox import Output as SandboxOutput
+from libs.sandbox.spec import Exit, Limits, Mount, Spec
+from services.build.app.ports import Job, Output
+from services.build.domain.errors import BuildFault
+from services.build.domain.log import telling
+from services.build.domain.plan import APP, Step
+
+# Names that a user's variables cannot change while the platform builds.
+_OURS: Final = frozenset({"PATH", "HOME", "VIRTUAL_ENV", "TMPDIR"})
+_SHOWN_COMMAND: Final = 200
+
+
+class Runner(Protocol):
+    """The part of a sandbox that builds need."""
+
+    async def run(self, spec: Spec, *, output: SandboxOutput, timeout: float) -> Exit:  # noqa: ASYNC109 - a result
+        """Runs a program to its end."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What every command of a step sees."""
+
+    mounts: Sequence[Mount]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Runs commands one after the other, with the same caps and deadline (seconds) each."""
+
+    sandbox: Runner
+    limits: Limits
+    deadline: float
+
+    async def run(self, job: Job, step: Step, room: Room, output: Output) -> None:
+        """Runs all commands of the step. BuildFault names the first that fails, and its most telling line."""
+
+        async def said(stream: str, data: bytes) -> None:
+            await output.chunk(step.name, stream, data)
+
+        for argv in step.commands:
+            shown = show_command(argv)
+            await output.say(step.name, f"$ {shown}")
+            spec = Spec(
+                argv=argv,
+                env=room.environment,
+                cwd=APP,
+                mounts=room.mounts,
+                owner=owner_of(job),
+                network=True,
+                limits=self.limits,
+            )
+            ended = await self.sandbox.run(spec, output=said, timeout=self.deadline)
+            await output.flush(step.name)
+            if ended.code != 0 or ended.oom:
+                raise BuildFault(self._why(step, shown, ended, telling(output.recent(step.name))))
+
+    def _why(self, step: Step, shown: str, ended: Exit, line: str) -> str:
+        if len(shown) > _SHOWN_COMMAND:
+            shown = shown[:_SHOWN_COMMAND] + " …"
+        begin = f"The step {step.name} failed: “{shown}”"
+        if ended.oom and self.limits.memory_bytes is not None:
+            limit = show_bytes(self.limits.memory_bytes).replace(".0 ", " ")
+            return f"{begin} ran out of memory (limit {limit})."
+        if ended.timed_out:
+            return f"{begin} took longer than {self.deadline:.0f} seconds."
+        how = f"was ended by signal {ended.signal}" if ended.signal else f"ended with exit code {ended.code}"
+        return f"{begin} {how}: {line}" if line else f"{begin} {how} and said nothing."
+
+
+def owner_of(job: Job) -> str:
+    """Whose programs these are: builds of one workspace share a uid, and so their download caches."""
+    return f"build:{job.build.workspace_id}"
+
+
+def show_command(argv: Sequence[str]) -> str:
+    """The command as a person would type it."""
+    if len(argv) == 3 and tuple(argv[:2]) == ("sh", "-c"):  # noqa: PLR2004 - sh, -c, and the person's own text
+        return argv[2]
+    return shlex.join(argv)
+
+
+def environment_of(base: Mapping[str, str], user: Mapping[str, str], step: Mapping[str, str]) -> dict[str, str]:
+    """A step's variables: ours, the user's over them save what building rests on, the step's over all; empty: unset."""
+    merged = {**base, **{name: value for name, value in user.items() if name not in _OURS}, **step}
+    return {name: value for name, value in merged.items() if value or name not in step}

@@ -1,0 +1,126 @@
+"""Puts build together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from libs.blobs.directory import DirectoryBlobs
+from libs.config import load
+from libs.db import Database, listen
+from libs.kernel.clock import Clock
+from libs.kernel.errors import Unavailable
+from libs.kernel.ids import new_id
+from libs.protogen.lightrail.build.v1 import build_pb2_grpc
+from libs.reconcile import Driver
+from libs.runtime.host import Host
+from libs.runtime.module import Follow, Module, Opened
+from libs.sandbox.sandbox import Sandbox
+from libs.sandbox.spec import Limits
+from services.build.adapters.archives import CheckedArchives, archive_limits
+from services.build.adapters.projects import PeerProjects
+from services.build.adapters.registries import read_registries
+from services.build.adapters.runtimes import Runtimes
+from services.build.adapters.slug import SlugBuilder
+from services.build.adapters.steps import Commands
+from services.build.adapters.tools import Tools, find_uv
+from services.build.adapters.workdir import WorkDirs
+from services.build.app.builds import BuildDesk
+from services.build.app.run import BuildRunner
+from services.build.app.uploads import Uploads
+from services.build.app.wakes import Wakes
+from services.build.config import Settings
+from services.build.events.codec import encode
+from services.build.events.subscriptions import SOURCE, reactions
+from services.build.loops.builds import BuildLoop
+from services.build.rpc.servicer import BuildServicer
+from services.build.store.artifacts import OutboxFacts, PostgresArtifacts, PostgresDependencyLayers, PostgresSnapshots
+from services.build.store.builds import CHANNEL, PostgresBuilds
+from services.build.store.log import PostgresLog
+
+MIGRATIONS = Path(__file__).parent / "store" / "migrations"
+# Programs that one build may run at once, and bytes of its largest file.
+MOST_PROCESSES = 2048
+LARGEST_FILE = 4 * 1024**3
+
+
+@asynccontextmanager
+async def open_build(host: Host) -> AsyncIterator[Opened]:
+    """Opens build: its database, its builder, its loop."""
+    settings = load(Settings, host.environ)
+    home = settings.home / "build"
+    blobs = await asyncio.to_thread(DirectoryBlobs, settings.home / "blobs")
+    sandbox = await Sandbox.open(settings.home)
+    async with host.database(MIGRATIONS) as db:
+        projects = PeerProjects(host.peer("project"))
+        builds, log = PostgresBuilds(db), PostgresLog(db)
+        facts = OutboxFacts(host.outbox(db), encode)
+        snapshots, artifacts, wakes = PostgresSnapshots(db), PostgresArtifacts(db), Wakes()
+        work = await asyncio.to_thread(WorkDirs, home / "work")
+        await asyncio.to_thread(work.sweep, {one.id for one in await builds.running(host.clock.now())})
+        builder = slug_builder(settings, host, db, sandbox, blobs, work)
+        runner = BuildRunner(
+            work=db.tx,
+            facts=facts,
+            builds=builds,
+            snapshots=snapshots,
+            log=log,
+            artifacts=artifacts,
+            projects=projects,
+            builder=builder,
+            wakes=wakes,
+            clock=host.clock,
+            owner=new_id("run", host.clock),
+            deadline=settings.deadline,
+        )
+        desk = BuildDesk(db.tx, facts, builds, log, artifacts, wakes, host.clock)
+        archives = CheckedArchives(blobs, home / "incoming", settings.snapshot_limit)
+        uploads = Uploads(db.tx, facts, snapshots, archives, projects, host.clock)
+        loop = BuildLoop(builds, runner, host.clock, concurrency=settings.concurrency)
+        driver = Driver(loop, host.clock, concurrency=settings.concurrency)
+        loop.freed = driver.wake
+        yield Opened(
+            servicers=[(build_pb2_grpc.add_BuildServiceServicer_to_server, BuildServicer(uploads, desk))],
+            loops=[driver.run, lambda: wake_on_notify(db, driver, host.clock)],
+            follows=[Follow(SOURCE, reactions(desk))],
+        )
+
+
+def slug_builder(
+    settings: Settings, host: Host, db: Database, sandbox: Sandbox, blobs: DirectoryBlobs, work: WorkDirs
+) -> SlugBuilder:
+    """The builder with everything it uses on this machine."""
+    home = settings.home / "build"
+    uv = find_uv()
+    limits = Limits(settings.memory, settings.cpu_millicores, MOST_PROCESSES, LARGEST_FILE)
+    return SlugBuilder(
+        work=work,
+        caches=home / "cache",
+        blobs=blobs,
+        sandbox=sandbox,
+        commands=Commands(sandbox, limits, settings.deadline),
+        layers=PostgresDependencyLayers(db),
+        runtimes=Runtimes(home / "tools", uv),
+        tools=Tools(home / "tools", uv),
+        registries=read_registries(host.environ, Path(host.environ.get("HOME") or os.path.expanduser("~"))),  # noqa: PTH111 - a fallback for an unset HOME
+        source_limits=archive_limits(settings.snapshot_limit),
+        clock=host.clock,
+    )
+
+
+async def wake_on_notify(db: Database, driver: Driver, clock: Clock) -> None:
+    """Wakes the loop when the database says that a build may be ready; listens again when the connection is lost."""
+    while True:
+        try:
+            async with db.connection() as connection, listen(connection, {CHANNEL: lambda _: driver.wake()}) as lost:
+                driver.wake()
+                await lost.wait()
+        except Unavailable:
+            pass  # the loop's own period goes on; listened again below
+        await clock.sleep(1.0)
+
+
+MODULE = Module("build", open_build, needs=("project",))

@@ -1,0 +1,1 @@
+"""The services that metering asks: deploy, router and project."""

@@ -1,0 +1,1 @@
+"""How counters become use, and use becomes money."""

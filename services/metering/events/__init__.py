@@ -1,0 +1,1 @@
+"""How metering's facts are written for others."""

@@ -1,0 +1,1 @@
+"""What metering does by itself."""

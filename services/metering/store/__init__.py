@@ -1,0 +1,1 @@
+"""Samples, counters and prices in PostgreSQL."""

@@ -24,7 +24,9 @@ def open_ports(pids: Iterable[int]) -> list[str]:
                 if fields[3] == _LISTEN and fields[9] in held:
                     host, _, port = fields[1].partition(":")
                     address = parse_address(host)
-                    if not address.is_loopback:
+                    # A server on IPv6 may listen on an IPv4 address in IPv6's clothes.
+                    plain = getattr(address, "ipv4_mapped", None) or address
+                    if not plain.is_loopback:
                         shown = f"[{address}]" if isinstance(address, ipaddress.IPv6Address) else str(address)
                         found.add(f"{shown}:{int(port, 16)}")
     return sorted(found)

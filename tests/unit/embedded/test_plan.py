@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from libs.embedded import database, files
+from libs.embedded.envoy import Edge
+from libs.embedded.home import Home
+from libs.embedded.plan import Plan
+from libs.embedded.settings import SERVICES, Settings, read
+from libs.kernel.errors import Invalid
+from libs.kernel.secret import Secret
+
+
+def planned(home: Path, **variables: str) -> Plan:
+    settings = read({"LIGHTRAIL_HOME": str(home), **variables})
+    chosen = {name: 1000 + number for number, name in enumerate(Plan.ports(settings))}
+    return Plan(settings, chosen, {"PATH": "/bin", "LIGHTRAIL_TOKEN": "mine", **variables})
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home(tmp_path)
+    made.prepare()
+    files.write_private(made.database_passwords, json.dumps(dict.fromkeys(SERVICES, "secret")))
+    for name in ("postgres", "nats"):
+        files.write_private(made.keys / f"{name}.password", "generated")
+    return made
+
+
+def test_services_get_their_own_role_and_never_the_superuser(home: Home) -> None:
+    admin = "postgresql://root:toor@db.example:5433/postgres?sslmode=require"
+    environment = planned(home.path, LIGHTRAIL_DATABASE_URL=admin).services_environment("services")
+    wanted = "postgresql://lightrail_auth:secret@db.example:5433/lightrail?sslmode=require"
+    assert environment["LIGHTRAIL_AUTH_DATABASE_URL"] == wanted
+    assert not any("toor" in value for value in environment.values())
+    assert "LIGHTRAIL_DATABASE_URL" not in environment
+    assert "LIGHTRAIL_TOKEN" not in environment
+
+
+def test_services_get_every_variable_of_the_contract(home: Home) -> None:
+    environment = planned(home.path, LIGHTRAIL_PORT="9000").services_environment("services")
+    each = [f"LIGHTRAIL_{service.upper()}_{kind}" for service in SERVICES for kind in ("ADDRESS", "DATABASE_URL")]
+    rest = [
+        "HOME", "NATS_URL", "IDENTITY_KEY_FILE", "SECRETS_KEY_FILE", "SETUP_TOKEN_FILE", "ADS_ADDRESS",
+        "ENVOY_ADMIN_ADDRESS", "EDGE_PORT", "EDGE_ADDRESS", "BASE_DOMAIN", "GATEWAY_HTTP_ADDRESS", "METRICS_ADDRESS",
+    ]  # fmt: skip
+    assert environment.keys() >= {*each, *(f"LIGHTRAIL_{name}" for name in rest)}
+    assert environment["LIGHTRAIL_EDGE_PORT"] == "9000"
+    assert environment["LIGHTRAIL_NATS_URL"].startswith("nats://lightrail:generated@127.0.0.1:")
+
+
+def test_parts_from_outside_are_not_run(home: Home) -> None:
+    urls = {"LIGHTRAIL_DATABASE_URL": "postgresql://a:b@c/d", "LIGHTRAIL_NATS_URL": "nats://e"}
+    plan = planned(home.path, **urls, LIGHTRAIL_ENVOY="external")
+    assert plan.external() == ["postgres", "nats", "envoy"]
+    assert [node.name for node in plan.nodes()] == ["provision", "services"]
+    assert plan.services_environment("services")["LIGHTRAIL_NATS_URL"] == "nats://e"
+
+
+@pytest.mark.parametrize(("topology", "processes"), [("all", ["services"]), ("split", list(SERVICES))])
+def test_a_topology_is_a_number_of_processes(home: Home, topology: str, processes: list[str]) -> None:
+    nodes = planned(home.path, LIGHTRAIL_TOPOLOGY=topology).nodes()
+    assert [node.name for node in nodes] == ["nats", "envoy", "postgres", "provision", *processes]
+    assert [service for node in nodes for service in node.services] == list(SERVICES)
+
+
+def test_services_stop_before_the_edge_the_edge_before_the_bus_and_the_database_last(home: Home) -> None:
+    stops = {node.name: node.stops for node in planned(home.path).nodes()}
+    assert stops["services"] < stops["envoy"] < stops["nats"] < stops["postgres"]
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [("postgresql://h", "lightrail"), ("postgresql://h/postgres", "lightrail"), ("postgresql://h/shop", "shop")],
+)
+def test_a_database_is_named_by_its_url_unless_that_names_the_server(url: str, name: str) -> None:
+    assert database.database_of(Secret(url)) == name
+    assert database.role_of(Secret(url), "auth") == f"{name}_auth"
+
+
+def test_every_wrong_setting_is_named_at_once() -> None:
+    with pytest.raises(Invalid) as told:
+        read({"LIGHTRAIL_PORT": "eighty", "LIGHTRAIL_TOPOLOGY": "mesh", "LIGHTRAIL_ENVOY": "maybe"})
+    for name in ("LIGHTRAIL_PORT", "LIGHTRAIL_TOPOLOGY", "LIGHTRAIL_ENVOY"):
+        assert name in str(told.value)
+
+
+def test_an_empty_variable_is_one_not_set() -> None:
+    assert read({"LIGHTRAIL_PORT": "", "LIGHTRAIL_DATABASE_URL": ""}) == read({})
+    assert isinstance(read({}), Settings)
+
+
+def test_envoy_asks_for_deltas_over_ads_and_shows_its_admin_page_on_loopback_only(tmp_path: Path) -> None:
+    edge = Edge(tmp_path, "edge-1", "10.0.0.1:5000", admin_port=1, edge_port=8080, log=tmp_path / "log")
+    edge.prepare()
+    written = json.loads((tmp_path / "bootstrap.json").read_text())
+    assert written["dynamic_resources"]["ads_config"]["api_type"] == "DELTA_GRPC"
+    assert written["admin"]["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 1}
+    assert written["node"] == {"id": "edge-1", "cluster": "edge"}
+    assert edge.spec().fingerprint == edge.spec().fingerprint
+    other = Edge(tmp_path, "edge-1", "10.0.0.1:5001", admin_port=1, edge_port=8080, log=tmp_path / "log")
+    assert other.spec().fingerprint != edge.spec().fingerprint

@@ -83,7 +83,7 @@ def _wire(
         base_domain=settings.base_domain,
         wake=telling.wake,
     )
-    servicer = RouterServicer(commands, Queries(names, gauges, settings.edge_port))
+    servicer = RouterServicer(commands, Queries(names, publications, gauges, settings.edge_port))
     retiring = Driver(RetireEndpoints(publications, gauges, host.clock, telling.wake), host.clock)
     announcing = Driver(AnnounceEndpoints(publications, edges, commands.announce), host.clock)
     return Opened(

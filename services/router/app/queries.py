@@ -6,8 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.kernel.context import Ctx
-from services.router.app.ports import Gauges, Names, Traffic
+from services.router.app.ports import Gauges, Names, Publications, Traffic
 from services.router.domain.world import Key, Name, Spot
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Requests under way. An endpoint that is not named has none."""
+
+    in_flight: Mapping[Spot, int]
+    departed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +23,7 @@ class Queries:
     """The router's queries, bound to what they read."""
 
     names: Names
+    publications: Publications
     gauges: Gauges
     edge_port: int
 
@@ -23,9 +32,12 @@ class Queries:
         found = await self.names.list(service_ids, environment_id)
         return [name for name in found if ctx.workspaces is None or name.workspace_id in ctx.workspaces]
 
-    async def in_flight(self, key: Key) -> Mapping[Spot, int]:
-        """Requests under way at each endpoint the edge still knows; one that is not named has none."""
-        return await self.gauges.in_flight(key)
+    async def activity(self, key: Key) -> Activity:
+        """Requests under way at the app's endpoints, and how many of them at endpoints that have been replaced."""
+        in_flight = await self.gauges.in_flight(key)
+        published = await self.publications.of(key)
+        active = {one.spot for one in published.endpoints if one.active} if published is not None else set()
+        return Activity(in_flight, sum(count for spot, count in in_flight.items() if spot not in active))
 
     async def traffic(self) -> Traffic:
         """Bytes that left for each app through the edge, since the edge started."""

@@ -54,12 +54,13 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         self, request: router_pb2.GetActivityRequest, context: object
     ) -> router_pb2.GetActivityResponse:
         """Requests in flight per endpoint."""
-        found = await self.queries.in_flight(Key(request.service_id, request.environment_id))
+        found = await self.queries.activity(Key(request.service_id, request.environment_id))
         return router_pb2.GetActivityResponse(
             endpoints=[
                 router_pb2.EndpointActivity(address=spot.address, port=spot.port, active_requests=active)
-                for spot, active in sorted(found.items())
-            ]
+                for spot, active in sorted(found.in_flight.items())
+            ],
+            departed_active_requests=found.departed,
         )
 
     async def SampleTraffic(

@@ -65,7 +65,7 @@ async def _store(parts: Parts, accounted: Accounted) -> int:
 
 
 async def _places(ctx: Ctx, parts: Parts, readings: Collection[Edge]) -> Mapping[tuple[str, str], Place]:
-    """Whom the traffic belongs to: as instances showed it, else as the project service says; deleted ones are left out."""
+    """Whom the traffic belongs to: as instances showed it, else as project says; deleted services are left out."""
     pairs = {(reading.key.service_id, reading.key.environment_id) for reading in readings if reading.egress_bytes}
     known = await parts.counters.places(pairs)
     found: set[Place] = set()

@@ -8,8 +8,8 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +37,6 @@ class Toolchain:
     path: tuple[str, ...] = ()
     # Host directories that must be shown read-only at the same path.
     host_paths: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Runtimes:
@@ -138,7 +137,6 @@ def _python(version: Sequence[int], program: str, prefix: str) -> Toolchain:
         program,
         path=() if shown else (f"{prefix}/bin",),
         host_paths=() if shown else (prefix,),
-        environment={"UV_PYTHON": program, "UV_PYTHON_DOWNLOADS": "never"},
     )
 
 

@@ -238,12 +238,11 @@ class SlugBuilder:
             "CI": "true",
             **self.registries.environment,
             **plan.environment,
-            **toolchain.environment,
             **_TOOLS_KEEP_TO,
             "HOME": HOME,
             "PATH": ":".join(dict.fromkeys(path)),
         }
-        return Room(mounts, environment_of(base, job.variables.values, step.environment))
+        return Room(toolchain.program, mounts, environment_of(base, job.variables.values, step.environment))
 
     def _owned(self, job: Job, folder: Path, target: str) -> Mount:
         new = not folder.exists()
@@ -272,6 +271,7 @@ _TOOLS_KEEP_TO: Final = {
     "UV_CACHE_DIR": f"{CACHES}/uv",
     # Cache and result are different mounts: a hard link cannot cross them.
     "UV_LINK_MODE": "copy",
+    "UV_PYTHON_DOWNLOADS": "never",
     "UV_NO_PROGRESS": "1",
     "UV_COMPILE_BYTECODE": "1",
     # Times do not survive packing: bytecode that trusts them would be made again at every start.

@@ -13,7 +13,7 @@ from libs.sandbox.spec import Exit, Limits, Mount, Spec
 from services.build.app.ports import Job, Output
 from services.build.domain.errors import BuildFault
 from services.build.domain.log import telling
-from services.build.domain.plan import APP, Step
+from services.build.domain.plan import APP, RUNTIME, Step
 
 # Names that a user's variables cannot change while the platform builds.
 _OURS: Final = frozenset({"PATH", "HOME", "VIRTUAL_ENV", "TMPDIR"})
@@ -30,8 +30,9 @@ class Runner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What every command of a step sees."""
+    """What every command of a step sees, with the path of the runtime's interpreter."""
 
+    runtime: str
     mounts: Sequence[Mount]
     environment: Mapping[str, str]
 
@@ -50,7 +51,8 @@ class Commands:
         async def said(stream: str, data: bytes) -> None:
             await output.chunk(step.name, stream, data)
 
-        for argv in step.commands:
+        for command in step.commands:
+            argv = [room.runtime if word == RUNTIME else word for word in command]
             shown = show_command(argv)
             await output.say(step.name, f"$ {shown}")
             spec = Spec(

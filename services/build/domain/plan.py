@@ -8,6 +8,8 @@ from typing import Any, Final, Literal
 
 VERSION: Final = 1
 APP: Final = "/app"
+# Stands in a command for the path of the runtime's interpreter.
+RUNTIME: Final = "{runtime}"
 # Inputs of a step that reads the whole source.
 EVERYTHING: Final = ("**",)
 

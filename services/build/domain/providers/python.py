@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from services.build.domain.errors import BuildFault
-from services.build.domain.plan import APP, EVERYTHING, BuildPlan, Evidence, PlanSettings, Runtime, Step
+from services.build.domain.plan import APP, EVERYTHING, RUNTIME, BuildPlan, Evidence, PlanSettings, Runtime, Step
 from services.build.domain.pythonic.frameworks import SCRIPTS, find_start
 from services.build.domain.pythonic.poetry import poetry_requirements
 from services.build.domain.pythonic.requirements import Requirements, read_lock, read_project, read_requirements
@@ -20,7 +20,7 @@ STRONG: Final = (
     "requirements.txt", "pyproject.toml", "uv.lock", "poetry.lock", "setup.py", "manage.py", "Pipfile", *SCRIPTS,
 )  # fmt: skip
 GENERATED: Final = ".lightrail/requirements.txt"
-_MAKE_VENV: Final = ("uv", "venv", "--allow-existing", VENV)
+_MAKE_VENV: Final = ("uv", "venv", "--allow-existing", "--python", RUNTIME, VENV)
 
 
 def detects(tree: Tree) -> Evidence | None:

@@ -158,6 +158,8 @@ class Plan:
             # Threads of gRPC and of the loop share two heaps rather than having one each.
             "MALLOC_ARENA_MAX": "2",
             "PYTHONUNBUFFERED": "1",
+            # Children of services are started by exec: gRPC need not be made ready for a fork, nor say that it was not.
+            "GRPC_ENABLE_FORK_SUPPORT": "0",
         }
         for service in SERVICES:
             mine[f"LIGHTRAIL_{service.upper()}_ADDRESS"] = address[service]

@@ -28,6 +28,9 @@ def main() -> int:
     unknown = [name for name in names if name not in SERVICES]
     if unknown:
         parser.error(f"no such service: {', '.join(unknown)}; there are: all, {', '.join(SERVICES)}")
+    # Builds and applications run as another account and must reach what is made for them, whoever started this
+    # process; what others must not read is given its mode where it is written.
+    os.umask(0o022)
     configure(target)
     start_tracing(target)
     try:

@@ -41,7 +41,8 @@ class ProjectUseCases:
 
     async def create_project(self, ctx: Ctx, workspace_id: str, name: str) -> FullProject:
         """Makes a project with one environment, "production". Conflict when the workspace has one of that name."""
-        workspace = ctx.only_workspace(workspace_id)
+        workspace = workspace_id or ctx.only_workspace("")
+        ctx.allow(workspace, what=f"Workspace {names.shown(workspace)}")
         if ctx.actor.project_id or ctx.actor.environment_id:
             raise Denied("This token is bound to one project and cannot make another.")
         wanted = names.project_name(name)

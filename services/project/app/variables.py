@@ -11,7 +11,7 @@ from libs.kernel.secret import Secret
 from services.project.app.domains import Domains
 from services.project.app.finding import Finder
 from services.project.app.ports import Kept, Means
-from services.project.app.worlds import Worlds, used_by
+from services.project.app.worlds import Worlds, told, used_by
 from services.project.domain.binding import as_kept, named
 from services.project.domain.facts import VariablesChanged
 from services.project.domain.model import Scope
@@ -180,5 +180,5 @@ class VariableUseCases:
             if name not in change.written and removed.intersection(targets(scope.service_id, variable.text.reveal()))
         ]
         if others or own:
-            what = ", ".join(world.label(node) for node in sorted(removed))
-            raise used_by(shown(what), [*others, *own], world.services)
+            what = told(sorted(removed), world.services)
+            raise used_by(what, [*others, *own], world.services)

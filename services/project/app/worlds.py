@@ -10,10 +10,10 @@ from libs.kernel.errors import Conflict, Failure
 from services.project.app.ports import Kept, Workspaces
 from services.project.domain import provided
 from services.project.domain.model import Scope, Setup
-from services.project.domain.render import Node, World, targets
+from services.project.domain.render import Node, World, shorter, targets
 from services.project.domain.variables import SHARED, Content
 
-SHOWN_USERS: Final = 5
+MOST_TOLD: Final = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -105,11 +105,15 @@ class Worlds:
 
 def used_by(what: str, users: Sequence[Node], names: Mapping[str, str], where: str = "") -> Failure:
     """The refusal to take away what other variables refer to, naming some of them."""
-    world = World(services=names, variables={}, provided={})
-    labels = [world.label(node) for node in users]
-    more = f" and {len(labels) - SHOWN_USERS} more" if len(labels) > SHOWN_USERS else ""
-    verb = "refer" if len(labels) > 1 else "refers"
+    verb = "refers" if len(users) == 1 else "refer"
     return Conflict(
-        f"{what} is in use{where}: {', '.join(labels[:SHOWN_USERS])}{more} {verb} to it.",
+        f"{what} is in use{where}: {told(users, names)} {verb} to it.",
         hint="Change or delete what refers to it first.",
     )
+
+
+def told(nodes: Sequence[Node], names: Mapping[str, str]) -> str:
+    """The places as a person reads them; of many, the first few."""
+    world = World(services=names, variables={}, provided={})
+    labels = ", ".join(shorter(world.label(node)) for node in nodes[:MOST_TOLD])
+    return f"{labels} and {len(nodes) - MOST_TOLD} more" if len(nodes) > MOST_TOLD else labels

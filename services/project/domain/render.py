@@ -24,6 +24,9 @@ from services.project.domain.variables import MAX_SCOPE_BYTES, MAX_VALUE_BYTES, 
 # A variable's place: its scope (SHARED or the id of a service) and its name.
 Node = tuple[str, str]
 ARROW: Final = " → "
+# Messages travel in headers, which have room for some thousand characters: steps of a path, characters of a step.
+MOST_TOLD: Final = 12
+LONGEST_TOLD: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +196,7 @@ class _Walk:
 
     def _circle(self, node: Node) -> Failure:
         nodes = list(self._path)
-        path = ARROW.join(self._world.label(other) for other in [*nodes[nodes.index(node) :], node])
+        path = self._told([*nodes[nodes.index(node) :], node])
         return Invalid(
             f"These references go round in a circle: {path}.",
             field=self._field(),
@@ -223,12 +226,24 @@ class _Walk:
         return Invalid(f"{self._along(node)}: {why}.", field=self._field(), hint=hint)
 
     def _along(self, node: Node | None = None) -> str:
-        nodes = [*self._path, *([node] if node else [])]
-        return ARROW.join(self._world.label(other) for other in nodes)
+        return self._told([*self._path, *([node] if node else [])])
+
+    def _told(self, path: list[Node]) -> str:
+        """The path as a person reads it; the middle of a very long one is left out."""
+        labels = [shorter(self._world.label(node)) for node in path]
+        if len(labels) > MOST_TOLD:
+            left_out = f"… ({len(labels) - MOST_TOLD + 1} more) …"
+            labels = [*labels[: MOST_TOLD // 2], left_out, *labels[1 - MOST_TOLD // 2 :]]
+        return ARROW.join(labels)
 
     def _field(self) -> str | None:
         first = next(iter(self._path), None)
         return first[1] if first else None
+
+
+def shorter(label: str) -> str:
+    """Returns a label as it may stand in a message among others."""
+    return label if len(label) <= LONGEST_TOLD else label[: LONGEST_TOLD - 1] + "…"
 
 
 def suggestion(wrong: str, known: Iterable[str]) -> str | None:

@@ -178,6 +178,14 @@ def test_a_chain_of_ten_thousand_references_is_no_trouble() -> None:
 
 
 @pytest.mark.timeout(20)
+def test_a_very_long_circle_is_told_in_a_short_sentence() -> None:
+    values = {f"V{number}": f"${{{{V{number + 1}}}}}" for number in range(1_000)} | {"V1000": "${{V0}}"}
+    with pytest.raises(Invalid, match=r"web\.V0 → web\.V1 → .* more\) … → .*web\.V1000 → web\.V0\.") as caught:
+        texts(world({"svc_web": values}))
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.timeout(20)
 def test_values_that_double_forty_times_are_refused_before_they_fill_the_memory() -> None:
     values = {f"V{number}": f"${{{{V{number + 1}}}}}" * 2 for number in range(40)} | {"V40": "laugh"}
     with pytest.raises(Invalid, match=r"more than 64\.0 KiB"):

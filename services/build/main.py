@@ -29,12 +29,14 @@ from services.build.adapters.steps import Commands
 from services.build.adapters.tools import Tools, find_uv
 from services.build.adapters.workdir import WorkDirs
 from services.build.app.builds import BuildDesk
+from services.build.app.calloff import CallOff
+from services.build.app.reactions import Reactions
 from services.build.app.run import BuildRunner
 from services.build.app.uploads import Uploads
 from services.build.app.wakes import Wakes
 from services.build.config import Settings
 from services.build.events.codec import encode
-from services.build.events.subscriptions import SOURCE, reactions
+from services.build.events.subscriptions import SOURCE, handlers
 from services.build.loops.builds import BuildLoop
 from services.build.rpc.servicer import BuildServicer
 from services.build.store.artifacts import OutboxFacts, PostgresArtifacts, PostgresDependencyLayers, PostgresSnapshots
@@ -76,7 +78,9 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
             owner=new_id("run", host.clock),
             deadline=settings.deadline,
         )
-        desk = BuildDesk(db.tx, facts, builds, log, artifacts, wakes, host.clock)
+        call_off = CallOff(db.tx, facts, builds, log, wakes, host.clock)
+        desk = BuildDesk(builds, log, artifacts, call_off, wakes)
+        reactions = Reactions(builds, call_off, host.clock)
         archives = CheckedArchives(blobs, home / "incoming", settings.snapshot_limit)
         uploads = Uploads(db.tx, facts, snapshots, archives, projects, host.clock)
         loop = BuildLoop(builds, runner, host.clock, concurrency=settings.concurrency)
@@ -85,7 +89,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         yield Opened(
             servicers=[(build_pb2_grpc.add_BuildServiceServicer_to_server, BuildServicer(uploads, desk))],
             loops=[driver.run, lambda: wake_on_notify(db, driver, host.clock)],
-            follows=[Follow(SOURCE, reactions(desk))],
+            follows=[Follow(SOURCE, handlers(reactions))],
         )
 
 

@@ -1,4 +1,4 @@
-"""Asks for builds, looks at them, and calls them off."""
+"""Looks at builds, and calls them off."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from libs.kernel.clock import Clock
 from libs.kernel.context import Ctx
 from libs.kernel.errors import Invalid, NotFound
-from libs.kernel.ids import new_id
-from services.build.app.ports import Artifacts, Builds, Facts, Log, Work
+from services.build.app.calloff import CallOff
+from services.build.app.ports import Artifacts, Builds, Log
 from services.build.app.wakes import Wakes
-from services.build.domain.facts import BuildCancelled
-from services.build.domain.model import Artifact, Build, BuildState, LogLine
+from services.build.domain.model import Artifact, Build, LogLine
 
 PAGE: Final = 500
 # How long a follower of a log waits when nobody wakes it, in seconds.
@@ -21,56 +19,18 @@ PERIOD: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be built."""
-
-    deployment_id: str
-    workspace_id: str
-    project_id: str
-    service_id: str
-    environment_id: str
-    snapshot_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class BuildDesk:
     """Use cases around builds."""
 
-    work: Work
-    facts: Facts
     builds: Builds
     log: Log
     artifacts: Artifacts
+    call_off: CallOff
     wakes: Wakes
-    clock: Clock
-
-    async def request(self, wanted: Wanted) -> None:
-        """Queues a build, once per deployment; nothing when there is nothing to build."""
-        if not wanted.snapshot_id:
-            return
-        await self.builds.add(
-            Build(
-                id=new_id("build", self.clock),
-                workspace_id=wanted.workspace_id,
-                project_id=wanted.project_id,
-                service_id=wanted.service_id,
-                environment_id=wanted.environment_id,
-                deployment_id=wanted.deployment_id,
-                snapshot_id=wanted.snapshot_id,
-                state=BuildState.QUEUED,
-                created_at=self.clock.now(),
-            )
-        )
-
-    async def drop(self, deployment_id: str) -> None:
-        """Calls off the build of a deployment that does not want it any more; nothing when it has ended."""
-        build = await self.builds.of_deployment(deployment_id, None)
-        if build is not None:
-            await self._cancel(build, "The deployment does not need this build any more.")
 
     async def cancel(self, ctx: Ctx, build_id: str, deployment_id: str) -> None:
         """Calls a build off on a person's word. Harmless when it has ended."""
-        await self._cancel(await self.get(ctx, build_id, deployment_id), "Cancelled.")
+        await self.call_off(await self.get(ctx, build_id, deployment_id), "Cancelled.")
 
     async def get(self, ctx: Ctx, build_id: str, deployment_id: str) -> Build:
         """One build, by its id or its deployment's. NotFound when it is not the caller's."""
@@ -110,11 +70,3 @@ class BuildDesk:
         if found is None:
             raise NotFound(f"Artifact {digest} does not exist.", field="digest")
         return found
-
-    async def _cancel(self, build: Build, reason: str) -> None:
-        now = self.clock.now()
-        async with self.work():
-            if await self.builds.cancel(build.id, now, reason):
-                await self.log.close(build.id, now, reason)
-                await self.facts.record(BuildCancelled(build.id, build.deployment_id, build.workspace_id))
-        self.wakes.wake(build.id)

@@ -7,7 +7,7 @@ from typing import Final
 
 from libs.facts import Fact, Handler
 from libs.protogen.lightrail.deploy.v1 import events_pb2
-from services.build.app.builds import BuildDesk, Wanted
+from services.build.app.reactions import Reactions, Wanted
 
 SOURCE: Final = "deploy"
 REQUESTED: Final = "lightrail.deploy.deployment.requested.v1"
@@ -21,12 +21,12 @@ UNWANTED: Final = (
 )
 
 
-def reactions(desk: BuildDesk) -> Mapping[str, Handler]:
-    """Reactions by subject, each safe to repeat."""
+def handlers(reactions: Reactions) -> Mapping[str, Handler]:
+    """Handlers by subject."""
 
     async def requested(fact: Fact) -> None:
         message = events_pb2.DeploymentRequested.FromString(fact.payload)
-        await desk.request(
+        await reactions.deployment_requested(
             Wanted(
                 deployment_id=message.deployment_id,
                 workspace_id=message.workspace_id,
@@ -38,6 +38,6 @@ def reactions(desk: BuildDesk) -> Mapping[str, Handler]:
         )
 
     async def unwanted(fact: Fact) -> None:
-        await desk.drop(events_pb2.DeploymentChanged.FromString(fact.payload).deployment_id)
+        await reactions.deployment_unwanted(events_pb2.DeploymentChanged.FromString(fact.payload).deployment_id)
 
     return {REQUESTED: requested, **dict.fromkeys(UNWANTED, unwanted)}

@@ -1,0 +1,56 @@
+"""What build does when deploy tells something. Each is safe to repeat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from libs.kernel.clock import Clock
+from libs.kernel.ids import new_id
+from services.build.app.calloff import CallOff
+from services.build.app.ports import Builds
+from services.build.domain.model import Build, BuildState
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be built; no snapshot: nothing."""
+
+    deployment_id: str
+    workspace_id: str
+    project_id: str
+    service_id: str
+    environment_id: str
+    snapshot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reactions:
+    """Use cases begun by facts."""
+
+    builds: Builds
+    call_off: CallOff
+    clock: Clock
+
+    async def deployment_requested(self, wanted: Wanted) -> None:
+        """Queues a build, once per deployment; nothing when there is nothing to build."""
+        if not wanted.snapshot_id:
+            return
+        await self.builds.add(
+            Build(
+                id=new_id("build", self.clock),
+                workspace_id=wanted.workspace_id,
+                project_id=wanted.project_id,
+                service_id=wanted.service_id,
+                environment_id=wanted.environment_id,
+                deployment_id=wanted.deployment_id,
+                snapshot_id=wanted.snapshot_id,
+                state=BuildState.QUEUED,
+                created_at=self.clock.now(),
+            )
+        )
+
+    async def deployment_unwanted(self, deployment_id: str) -> None:
+        """Calls off the build of a deployment that does not want it any more; nothing when it has ended."""
+        build = await self.builds.of_deployment(deployment_id, None)
+        if build is not None:
+            await self.call_off(build, "The deployment does not need this build any more.")

@@ -1,0 +1,181 @@
+"""Build on a real database, with a builder and a project service that do as they are told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from libs.db import Database
+from libs.facts import Outbox
+from libs.kernel.clock import Clock
+from libs.kernel.context import Ctx
+from libs.kernel.errors import NotFound
+from libs.kernel.ids import new_id
+from libs.testing.faults import Faulty, Plan
+from services.build.app.builds import BuildDesk
+from services.build.app.calloff import CallOff
+from services.build.app.ports import Job, Output, ServiceRef, Variables
+from services.build.app.reactions import Reactions, Wanted
+from services.build.app.run import BuildRunner
+from services.build.app.uploads import Uploads
+from services.build.app.wakes import Wakes
+from services.build.domain.model import Artifact, Build, Layer, Snapshot
+from services.build.domain.plan import BuildPlan, PlanSettings
+from services.build.domain.tree import Tree, tree_of
+from services.build.events.codec import encode
+from services.build.loops.builds import BuildLoop
+from services.build.store.artifacts import OutboxFacts, PostgresArtifacts, PostgresSnapshots
+from services.build.store.builds import PostgresBuilds
+from services.build.store.log import PostgresLog
+
+MIGRATIONS = Path(__file__).parents[3] / "services" / "build" / "store" / "migrations"
+LAYER = Layer("sha256:" + "1" * 64, "/app", writable=True, size_bytes=10)
+
+
+async def quiet(_job: Job, _plan: BuildPlan, _output: Output) -> None:
+    """A build that has nothing to say."""
+
+
+class ToldBuilder:
+    """Builds what it is told, without a sandbox."""
+
+    def __init__(self) -> None:
+        self.files = {"main.py": "print(1)\n"}
+        self.script: Callable[[Job, BuildPlan, Output], Any] = quiet
+        self.secrets: frozenset[str] = frozenset()
+        self.fetched = 0
+        self.stopped = 0
+        self.dirty: set[str] = set()
+
+    async def fetch(self, job: Job) -> Tree:
+        self.fetched += 1
+        self.dirty.add(job.build.id)
+        return tree_of(self.files)
+
+    async def execute(self, job: Job, plan: BuildPlan, output: Output) -> Artifact:
+        try:
+            await self.script(job, plan, output)
+        except asyncio.CancelledError:
+            self.stopped += 1
+            raise
+        return Artifact((LAYER,), plan.start_command, "/app", plan.kind, plan.provider)
+
+    async def clean(self, build_id: str) -> None:
+        self.dirty.discard(build_id)
+
+
+@dataclass
+class ToldProjects:
+    """A project service with the services it is told of."""
+
+    services: dict[str, ServiceRef] = field(default_factory=dict)
+    told: PlanSettings = field(default_factory=PlanSettings)
+    given: Variables = field(default_factory=Variables)
+
+    async def service(self, ctx: Ctx, service_id: str) -> ServiceRef:
+        found = self.services.get(service_id)
+        if found is None:
+            raise NotFound(f"Service {service_id} does not exist.")
+        ctx.allow(found.workspace_id, found.project_id, what=f"Service {service_id}")
+        return found
+
+    async def settings(self, build: Build) -> PlanSettings:
+        return self.told
+
+    async def variables(self, build: Build) -> Variables:
+        return self.given
+
+
+class World:
+    """All of build but its outside."""
+
+    def __init__(self, db: Database, clock: Clock, plan: Plan | None = None, *, deadline: float = 60.0) -> None:
+        def faulty(target: Any) -> Any:  # noqa: ANN401 - any port
+            return Faulty(target, plan) if plan else target
+
+        self.db, self.clock = db, clock
+        self.builder, self.projects, self.wakes = ToldBuilder(), ToldProjects(), Wakes()
+        self.builds, self.log = PostgresBuilds(db), PostgresLog(db)
+        self.snapshots, self.artifacts = PostgresSnapshots(db), PostgresArtifacts(db)
+        self.outbox = Outbox(db, "build", clock)
+        facts = faulty(OutboxFacts(self.outbox, encode))
+        builds, log = faulty(self.builds), faulty(self.log)
+        self.call_off = CallOff(db.tx, facts, builds, log, self.wakes, clock)
+        self.desk = BuildDesk(self.builds, self.log, self.artifacts, self.call_off, self.wakes)
+        self.reactions = Reactions(builds, self.call_off, clock)
+        self.uploads = Uploads(db.tx, facts, self.snapshots, Kept(), self.projects, clock)
+        self.runner = BuildRunner(
+            work=db.tx,
+            facts=facts,
+            builds=builds,
+            snapshots=faulty(self.snapshots),
+            log=log,
+            artifacts=faulty(self.artifacts),
+            projects=faulty(self.projects),
+            builder=faulty(self.builder),
+            wakes=self.wakes,
+            clock=clock,
+            owner=new_id("run", clock),
+            deadline=deadline,
+        )
+        self.loop = BuildLoop(builds, self.runner, clock, concurrency=2)
+
+    async def request(self, workspace: str = "") -> Build:
+        """A build in the queue, with its snapshot."""
+        workspace = workspace or new_id("workspace", self.clock)
+        snapshot = Snapshot(
+            new_id("snapshot", self.clock), workspace, new_id("service", self.clock), "sha256:" + "0" * 64, 10,
+            self.clock.now(),
+        )  # fmt: skip
+        await self.snapshots.add(snapshot, "prj_1")
+        wanted = Wanted(new_id("deployment", self.clock), workspace, "prj_1", snapshot.service_id, "env_1", snapshot.id)
+        await self.reactions.deployment_requested(wanted)
+        found = await self.builds.of_deployment(wanted.deployment_id, None)
+        assert found
+        return found
+
+    async def now(self, build: Build) -> Build:
+        """The build as it is by now."""
+        found = await self.builds.get(build.id, None)
+        assert found
+        return found
+
+    async def texts(self, build: Build) -> list[str]:
+        """Its log."""
+        lines = await self.log.read(build.id, 0, 100_000)
+        assert [line.number for line in lines] == list(range(1, len(lines) + 1)), "the log has gaps"
+        return [line.text for line in lines]
+
+    async def told(self, build: Build) -> list[str]:
+        """The facts told about it, by their last words, in order."""
+        await self.outbox.number()
+        facts = await self.outbox.read(0, correlation_id=build.deployment_id)
+        return [fact.subject.removeprefix("lightrail.build.build.").removesuffix(".v1") for fact in facts]
+
+    async def drive(self) -> None:
+        """One look of the loop and all the steps it finds."""
+        for key in await self.loop.due():
+            await self.loop.step(key)
+
+
+class Kept:
+    """An archive door that takes everything."""
+
+    async def receive(self, chunks: AsyncIterator[bytes]) -> tuple[str, int]:
+        size = sum([len(chunk) async for chunk in chunks])
+        return "sha256:" + "2" * 64, size
+
+
+@contextlib.asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Future[None]]:
+    """Runs a coroutine beside the body; whatever is left of it is cancelled."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

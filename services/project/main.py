@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 from libs.config import load
-from libs.protogen.lightrail.project.v1 import project_pb2_grpc
 from libs.runtime import Host, Module, Opened
 from services.project.adapters.keyring import FileKeyring
 from services.project.adapters.randomness import SystemRandomness
@@ -21,7 +20,7 @@ from services.project.app.services import ServiceUseCases
 from services.project.app.variables import VariableUseCases
 from services.project.config import Config
 from services.project.events.outbox import OutboxFacts
-from services.project.rpc.servicer import ProjectServicer
+from services.project.rpc.servicer import ADD, ProjectServicer
 from services.project.store.projects import PostgresProjects
 from services.project.store.services import PostgresServices
 from services.project.store.variables import PostgresVariables
@@ -46,7 +45,7 @@ async def open_project(host: Host) -> AsyncIterator[Opened]:
             ServiceUseCases(kept, means, finder, domains),
             VariableUseCases(kept, means, finder, domains),
         )
-        yield Opened(servicers=[(project_pb2_grpc.add_ProjectServiceServicer_to_server, servicer)])
+        yield Opened(servicers=[(ADD, servicer)])
 
 
 MODULE: Final = Module("project", open_project)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import grpc
 
 from libs.protogen.lightrail.project.v1 import project_pb2 as pb
@@ -11,6 +13,9 @@ from services.project.app.projects import ProjectUseCases
 from services.project.app.services import ServiceUseCases
 from services.project.app.variables import VariableUseCases
 from services.project.rpc.codec import environment_to, project_to, service_to, settings_from, variable_to
+
+# Adds the servicer to a server.
+ADD: Final = project_pb2_grpc.add_ProjectServiceServicer_to_server
 
 
 class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):

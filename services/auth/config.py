@@ -12,7 +12,7 @@ from libs.config import setting
 class Settings:
     """Read once, by main."""
 
-    setup_token_file: Path | None = setting(  # noqa: RUF009 - declares the variable, is no value
+    setup_token_file: Path | None = setting(
         "LIGHTRAIL_SETUP_TOKEN_FILE",
         default=None,
         parse=lambda text: Path(text).expanduser() if text.strip() else None,

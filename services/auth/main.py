@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from libs.config import load
-from libs.protogen.lightrail.auth.v1 import auth_pb2_grpc
 from libs.reconcile import Driver
 from libs.runtime import Host, Module, Opened
 from services.auth.adapters.identities import KeySigner, TableDoors
@@ -19,7 +18,7 @@ from services.auth.app.ports import Parts
 from services.auth.config import Settings
 from services.auth.events.codec import encode
 from services.auth.loops.sessions import ForgetSessions
-from services.auth.rpc.servicer import AuthServicer
+from services.auth.rpc.servicer import servicer
 from services.auth.store.outbox import OutboxFacts
 from services.auth.store.postgres import PostgresSessions, PostgresTokens, PostgresUsers, PostgresWorkspaces
 
@@ -48,7 +47,7 @@ async def _open(host: Host) -> AsyncIterator[Opened]:
                 attempts=Attempts(host.clock),
             )
             yield Opened(
-                servicers=[(auth_pb2_grpc.add_AuthServiceServicer_to_server, AuthServicer(parts))],
+                servicers=[servicer(parts)],
                 loops=[Driver(ForgetSessions(parts), host.clock).run],
             )
     finally:

@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from libs.config import load
-from libs.protogen.lightrail.metering.v1 import metering_pb2_grpc
 from libs.reconcile import Driver
 from libs.runtime import Host, Module, Opened
 from services.metering.adapters.deploy import DeployInstances
@@ -19,7 +18,7 @@ from services.metering.config import Settings
 from services.metering.events.codec import encode
 from services.metering.loops.retention import Retention
 from services.metering.loops.sampling import Sampling
-from services.metering.rpc.servicer import MeteringServicer
+from services.metering.rpc.servicer import servicer
 from services.metering.store.outbox import OutboxFacts
 from services.metering.store.postgres import PostgresCounters, PostgresPrices, PostgresSamples
 
@@ -43,7 +42,7 @@ async def _open(host: Host) -> AsyncIterator[Opened]:
             retention=timedelta(days=settings.retention_days),
         )
         yield Opened(
-            servicers=[(metering_pb2_grpc.add_MeteringServiceServicer_to_server, MeteringServicer(parts))],
+            servicers=[servicer(parts)],
             loops=[
                 Driver(Sampling(parts, settings.period_seconds), host.clock).run,
                 Driver(Retention(parts), host.clock).run,

@@ -8,6 +8,7 @@ from libs.kernel.context import Role
 from libs.protogen.lightrail.auth.v1 import auth_pb2 as pb
 from libs.protogen.lightrail.auth.v1 import auth_pb2_grpc
 from libs.rpc import current
+from libs.rpc.server import Servicer
 from services.auth.app import accounts, authorize, sessions, tokens, workspaces
 from services.auth.app.accounts import NewAccount
 from services.auth.app.ports import Parts
@@ -120,3 +121,8 @@ class AuthServicer(auth_pb2_grpc.AuthServiceServicer):
         """Ends an API token."""
         await tokens.revoke_token(current(), self._parts, request.token_id)
         return pb.RevokeTokenResponse()
+
+
+def servicer(parts: Parts) -> Servicer:
+    """Returns the service behind the function that adds it to a server."""
+    return auth_pb2_grpc.add_AuthServiceServicer_to_server, AuthServicer(parts)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from libs.protogen.lightrail.metering.v1 import metering_pb2 as pb
 from libs.protogen.lightrail.metering.v1 import metering_pb2_grpc
 from libs.rpc import current
+from libs.rpc.server import Servicer
 from services.metering.app.ports import Parts
 from services.metering.app.usage import query_usage
 from services.metering.rpc import codec
@@ -26,3 +27,8 @@ class MeteringServicer(metering_pb2_grpc.MeteringServiceServicer):
     async def QueryUsage(self, request: pb.QueryUsageRequest, context: Context) -> pb.QueryUsageResponse:
         """What was used, and what it costs."""
         return codec.bill(await query_usage(current(), self._parts, codec.asked(request)))
+
+
+def servicer(parts: Parts) -> Servicer:
+    """Returns the service behind the function that adds it to a server."""
+    return metering_pb2_grpc.add_MeteringServiceServicer_to_server, MeteringServicer(parts)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,15 +14,17 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from libs.cli import platform_start, platform_view
+from libs.cli import platform_start, platform_view, screen
+from libs.cli.session import Json
 from libs.embedded import record, status
 from libs.embedded.home import Home
 from libs.embedded.record import Record
 from libs.embedded.settings import SERVICES, Settings
-from libs.kernel.errors import Failure, Invalid, NotFound
+from libs.kernel.errors import Invalid, NotFound, Unavailable
 
 app = App(name="platform", help="Start, stop and look after the platform on this machine.")
-Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
+app.command("libs.cli.platform_facts:trace", name="trace", help="Print what happened to one deployment.")
+app.command("libs.cli.platform_facts:deadletters", name="deadletters", help="Facts that a service could not react to.")
 _LOOK_SECONDS = 0.2
 
 
@@ -44,45 +44,47 @@ def up(
     topology
         "all": every service in one process (default). "split": each in its own.
     """
-    with _telling(as_json=as_json):
+    with _machine():
         began = time.monotonic()
         wanted = platform_start.configured(topology)
         home = Home(wanted.home)
-        ready, is_new = platform_start.start(wanted, _quiet if as_json else _tell)
+        ready, is_new = platform_start.start(wanted, _quiet if as_json else screen.say)
         took = time.monotonic() - began
         setup = platform_start.setup_url(ready, home)
         if as_json:
-            _print_json({**_summary(wanted), "started": is_new, "seconds": round(took, 3), "setup_url": setup})
+            screen.emit({**_summary(wanted), "started": is_new, "seconds": round(took, 3), "setup_url": setup})
         else:
             platform_view.announce(status.look(wanted), is_new=is_new, seconds=took, setup_url=setup)
             if not is_new and topology and ready.topology != wanted.topology:
-                _tell(f"Its topology is {ready.topology}. To change it: lr platform down, then up again.")
+                screen.say(f"Its topology is {ready.topology}. To change it: lr platform down, then up again.")
         return 0 if detach or not is_new else _stay(home, ready)
 
 
 @app.command
 def down(*, as_json: Json = False) -> int:
     """Stop the platform. Applications go on; they are adopted when it starts again."""
-    with _telling(as_json=as_json):
+    with _machine():
         wanted = platform_start.configured(None)
         began = time.monotonic()
-        stopped = platform_start.stop(wanted, _quiet if as_json else _tell)
+        stopped = platform_start.stop(wanted, _quiet if as_json else screen.say)
         if as_json:
-            _print_json({"stopped": stopped, "seconds": round(time.monotonic() - began, 3), "home": str(wanted.home)})
+            screen.emit({"stopped": stopped, "seconds": round(time.monotonic() - began, 3), "home": str(wanted.home)})
         elif stopped:
-            _tell(f"Stopped in {time.monotonic() - began:.2f} s. Applications go on; the data stays in {wanted.home}.")
+            screen.say(
+                f"Stopped in {time.monotonic() - began:.2f} s. Applications go on; the data stays in {wanted.home}."
+            )
         else:
-            _tell("It is not running.")
+            screen.say("It is not running.")
         return 0
 
 
 @app.command(name="status")
 def show_status(*, as_json: Json = False) -> int:
     """Show every part of the platform; exit code 0 when all of them run."""
-    with _telling(as_json=as_json):
+    with _machine():
         now = status.look(platform_start.configured(None))
         if as_json:
-            _print_json(asdict(now))
+            screen.emit(asdict(now))
         else:
             platform_view.show(now)
         return 0 if now.is_well else 1
@@ -107,14 +109,14 @@ def logs(
     lines
         How many lines of the past.
     """
-    with _telling(as_json=as_json):
+    with _machine():
         wanted = platform_start.configured(None)
         log = _log_of(part, Home(wanted.home))
         for line in platform_view.lines_of(log, lines, follow=follow):
-            sys.stdout.write(json.dumps({"part": part, "line": line}, ensure_ascii=False) if as_json else line)
-            sys.stdout.write("\n")
-            if follow:
-                sys.stdout.flush()
+            if as_json:
+                screen.emit_line({"part": part, "line": line})
+            else:
+                screen.say(line)
         return 0
 
 
@@ -127,21 +129,22 @@ def reset(*, yes: Annotated[bool, Parameter(negative="")] = False, as_json: Json
     yes
         Do not ask.
     """
-    with _telling(as_json=as_json):
+    with _machine():
         wanted = platform_start.configured(None)
-        if not yes and not _agreed(f"Delete the platform in {wanted.home} with all applications and their data?"):
+        question = f"Delete the platform in {wanted.home} with all applications and their data?"
+        if not yes and not (screen.can_ask() and screen.agreed(question, otherwise=False)):
             raise Invalid("Nothing was deleted.", hint="Add --yes to delete without being asked.")
-        deleted = platform_start.reset(wanted, _quiet if as_json else _tell)
+        deleted = platform_start.reset(wanted, _quiet if as_json else screen.say)
         if as_json:
-            _print_json({"deleted": deleted, "home": str(wanted.home)})
+            screen.emit({"deleted": deleted, "home": str(wanted.home)})
         elif not deleted:
-            _tell(f"There is no platform in {wanted.home}.")
+            screen.say(f"There is no platform in {wanted.home}.")
         return 0
 
 
 def _stay(home: Home, ready: Record) -> int:
     """Waits with the platform in the foreground: a signal stops it, and its end is ours."""
-    _tell("Ctrl-C stops it.")
+    screen.say("Ctrl-C stops it.")
     descriptor = ready.supervisor.attach()
     if descriptor is None:
         return 1
@@ -174,42 +177,16 @@ def _summary(wanted: Settings) -> dict[str, Any]:
     return {key: value for key, value in asdict(now).items() if key in keys}
 
 
-def _agreed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
-
-
 @contextmanager
-def _telling(*, as_json: bool) -> Iterator[None]:
-    """Runs its body; a failure is told as a sentence (or as JSON) and ends the program with 1."""
+def _machine() -> Iterator[None]:
+    """Runs its body; what the machine refuses comes out as a sentence."""
     try:
         yield
     except BrokenPipeError:
-        # The reader has gone, as in `| head`: nothing more to say, to anyone.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
-    except (Failure, OSError, subprocess.SubprocessError) as failure:
-        if as_json:
-            kind = failure.kind if isinstance(failure, Failure) else "failure"
-            _print_json({"error": {"kind": kind, "message": str(failure)}})
-        else:
-            sys.stderr.write(f"{failure}\n")
-        raise SystemExit(1) from failure
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-
-
-def _tell(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+        raise
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Unavailable(f"The machine refuses: {error}.", hint="See: lr platform logs") from error
 
 
 def _quiet(_line: str) -> None:
     """Says nothing: what is printed is one JSON value."""
-
-
-def _print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -51,6 +51,8 @@ def start(wanted: Settings, tell: Tell) -> tuple[Record, bool]:
         tell("It is being stopped; waiting for that.")
         _wait_for_end(running)
         running = None
+    if running and running.phase == "ready":
+        return running, False
     if running:
         return _follow(home, running.pid, tell), False
     supervisor = _launch(wanted, home)

@@ -81,7 +81,7 @@ def look(settings: Settings) -> Status:
         state="running" if alive else "stopped",
         pid=last.pid if alive else None,
         memory_bytes=measured.memory(last.supervisor, tree=False) if alive else 0,
-        uptime_seconds=last.supervisor.uptime if alive else 0.0,
+        uptime_seconds=round(last.supervisor.uptime, 1) if alive else 0.0,
         log=str(home.log("platform")),
     )
     return Status(

@@ -37,6 +37,7 @@ echo 500 2>/dev/null >/proc/self/oom_score_adj
 [ -z "$1" ] || ulimit -u "$1" 2>/dev/null || ulimit -p "$1"
 cd -- "$2" || exit 126
 shift 2
+unset OLDPWD
 . /proc/self/fd/{ENVIRONMENT}
 exec {ENVIRONMENT}<&-
 trap '' PIPE

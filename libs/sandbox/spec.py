@@ -13,7 +13,9 @@ from libs.kernel.errors import Invalid
 _ONE_STRING: Final = 128 * 1024
 # Well below the kernel's quarter of an 8 MiB stack, so that argv fits beside it.
 _ALL_STRINGS: Final = 1536 * 1024
-_TAKEN: Final = frozenset({"/", "/proc", "/dev", "/sys", "/etc", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/run"})
+# Places inside that are the sandbox's own; below /usr there may be mounts (language runtimes).
+_TAKEN: Final = frozenset({"/", "/usr", "/run", "/var"})
+_TAKEN_WHOLE: Final = frozenset({"bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "sbin", "sys"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Spec:
         _check_target(self.cwd, "cwd")
         for mount in self.mounts:
             _check_target(mount.target, "mounts")
-            if mount.target in _TAKEN:
+            if mount.target in _TAKEN or PurePosixPath(mount.target).parts[1] in _TAKEN_WHOLE:
                 raise Invalid(f"“{mount.target}” inside the sandbox is not for mounts.", field="mounts")
             source = mount.source.resolve()
             if not source.exists():

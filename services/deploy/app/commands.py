@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Final
 
 import msgspec
@@ -19,6 +20,7 @@ from services.deploy.domain.model import Deployment, Resources, Trigger
 
 MOST_REPLICAS: Final = 100
 LONGEST_KEY: Final = 255
+KEY_LIFETIME: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,8 @@ class Commands:
     async def _queue(self, deployment: Deployment, key: str, variables: Mapping[str, str]) -> Deployment:
         sealed = self._keyring.seal(msgspec.json.encode(dict(variables)), deployment.id) if variables else b""
         async with self._store.work():
-            if key and (earlier := await self._store.by_key(deployment.workspace_id, key)) is not None:
+            since = self._clock.now() - KEY_LIFETIME
+            if key and (earlier := await self._store.by_key(deployment.workspace_id, key, since)) is not None:
                 return earlier
             await self._store.add(deployment, key, sealed)
             await self._store.record(DeploymentChanged(deployment))

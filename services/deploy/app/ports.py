@@ -45,8 +45,8 @@ class Store(Protocol):
         """Inserts a deployment."""
         ...
 
-    async def by_key(self, workspace_id: str, idempotency_key: str) -> Deployment | None:
-        """The deployment made with this key within the last day."""
+    async def by_key(self, workspace_id: str, idempotency_key: str, since: datetime) -> Deployment | None:
+        """The deployment made with this key since then."""
         ...
 
     async def get(self, ctx: Ctx, deployment_id: str) -> Deployment:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 
 from libs.db import Database
 from libs.kernel.context import Ctx
@@ -47,14 +48,15 @@ class PostgresStore:
             *(sealed_variables, idempotency_key),
         )
 
-    async def by_key(self, workspace_id: str, idempotency_key: str) -> Deployment | None:
-        """The deployment made with this key within the last day; a second call of the same key waits for the first."""
+    async def by_key(self, workspace_id: str, idempotency_key: str, since: datetime) -> Deployment | None:
+        """The deployment made with this key since then; a second call of the same key waits for the first."""
         await self._db.execute("select pg_advisory_xact_lock(hashtext($1))", f"{workspace_id}:{idempotency_key}")
         row = await self._db.fetchrow(
             f"select {rows.DEPLOYMENT} from deployments where workspace_id = $1 and idempotency_key = $2"  # noqa: S608 - constants
-            " and created_at > now() - interval '1 day' order by id desc limit 1",
+            " and created_at > $3 order by id desc limit 1",
             workspace_id,
             idempotency_key,
+            since,
         )
         return rows.deployment(row) if row else None
 

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from libs.db import Database
+from libs.kernel.errors import Conflict, Invalid, NotFound
+from libs.testing.clock import VirtualClock
+from libs.testing.faults import Plan, repeats_harmlessly, survives_failure_at_every_step
+from services.deploy.app.commands import NewDeployment
+from services.deploy.app.ports import Filter, LogQuery
+from services.deploy.domain.machine import State
+from services.deploy.domain.model import Deployment, Settings
+from services.deploy.store import MIGRATIONS
+from tests.integration.deploy.world import OWNER, STRANGER, World
+from tests.unit.deploy.memory_runtime import MemoryRuntime
+
+UPLOAD = NewDeployment(service_id="svc_a", snapshot_id="snp_a")
+OpenDatabase = Callable[..., Awaitable[Database]]
+
+
+@pytest.fixture
+async def world(open_db: OpenDatabase) -> World:
+    return await make(await open_db("deploy", MIGRATIONS))
+
+
+async def make(db: Database, faults: Plan | None = None) -> World:
+    """An empty world on this database."""
+    clock = VirtualClock()
+    await db.execute("truncate deployments, releases, instances, routes, log_lines, outbox")
+    return World(db, MemoryRuntime(clock), clock, faults)
+
+
+async def deploy(world: World, digest: str = "sha256:1") -> Deployment:
+    """Uploads, builds and settles."""
+    made = await world.commands.create(OWNER, UPLOAD)
+    await world.settle()
+    await world.react(world.reactions.build_started(made.id))
+    await world.react(world.reactions.build_succeeded(made.id, digest))
+    await world.settle()
+    return await world.store.get(OWNER, made.id)
+
+
+async def test_upload_becomes_active_and_each_state_is_told(world: World) -> None:
+    made = await deploy(world)
+    assert made.state is State.ACTIVE
+    assert made.url == "http://web-production.localhost:8080"
+    assert await world.subjects() == ["queued", "initializing", "requested", "building", "deploying", "went_live"]
+
+
+async def test_second_version_replaces_the_first(world: World) -> None:
+    first = await deploy(world)
+    second = await deploy(world, "sha256:2")
+    assert (await world.store.get(OWNER, first.id)).state is State.REMOVED
+    outcome = await world.outcome()
+    assert outcome["running"] == outcome["serving"] == [1]
+    assert second.state is State.ACTIVE
+
+
+async def test_cancelled_deployment_is_never_resurrected_by_a_late_build(world: World) -> None:
+    made = await world.commands.create(OWNER, UPLOAD)
+    await world.settle()
+    await world.commands.delete(OWNER, made.id)
+    await world.react(world.reactions.build_succeeded(made.id, "sha256:1"))
+    await world.settle()
+    assert (await world.store.get(OWNER, made.id)).state is State.REMOVED
+    assert (await world.outcome())["running"] == []
+
+
+async def test_failed_build_leaves_the_old_version_and_tells_why(world: World) -> None:
+    first = await deploy(world)
+    made = await world.commands.create(OWNER, UPLOAD)
+    await world.settle()
+    await world.react(world.reactions.build_failed(made.id, "pip could not find flask==99"))
+    await world.settle()
+    assert (await world.store.get(OWNER, made.id)).reason == "pip could not find flask==99"
+    assert (await world.store.get(OWNER, first.id)).state is State.ACTIVE
+
+
+async def test_rollback_starts_the_old_artifact_with_the_old_variables(world: World) -> None:
+    first = await deploy(world)
+    world.others.variables = {"NAME": "new"}
+    await deploy(world, "sha256:2")
+    back = await world.commands.rollback(OWNER, first.id)
+    await world.settle()
+    release = await world.store.release(back.id)
+    assert release.artifact.digest == "sha256:1"
+    assert b'"NAME":"value"' in release.sealed_variables
+    assert (await world.store.get(OWNER, back.id)).state is State.ACTIVE
+
+
+async def test_rollback_to_what_was_never_live_is_refused(world: World) -> None:
+    made = await world.commands.create(OWNER, UPLOAD)
+    with pytest.raises(Conflict, match="never live"):
+        await world.commands.rollback(OWNER, made.id)
+
+
+async def test_changed_variables_start_the_same_artifact_again(world: World) -> None:
+    await deploy(world)
+    world.others.variables = {"NAME": "new"}
+    await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=False))
+    await world.settle()
+    newest = (await world.store.find(OWNER, Filter(), 1))[0]
+    assert (newest.trigger, newest.state, newest.artifact_digest) == ("variables", State.ACTIVE, "sha256:1")
+    assert b'"NAME":"new"' in (await world.store.release(newest.id)).sealed_variables
+
+
+async def test_change_that_skips_deploys_starts_nothing(world: World) -> None:
+    await deploy(world)
+    await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=True))
+    assert len(await world.store.find(OWNER, Filter(), 10)) == 1
+
+
+async def test_deleted_service_ends_everything(world: World) -> None:
+    await deploy(world)
+    await world.react(world.reactions.service_deleted("svc_a"))
+    await world.settle()
+    outcome = await world.outcome()
+    assert (outcome["running"], outcome["serving"]) == ([], [])
+    assert [d.state for d in await world.store.find(OWNER, Filter(), 10)] == [State.REMOVED]
+
+
+async def test_unknown_reference_fails_with_its_sentence(world: World) -> None:
+    world.others.render_error = Invalid("web.A refers to api.B, which does not exist.")
+    made = await deploy(world)
+    assert made.state is State.FAILED
+    assert "api.B" in made.reason
+
+
+async def test_same_idempotency_key_gives_the_same_deployment(world: World) -> None:
+    keyed = replace(UPLOAD, idempotency_key="once")
+    made = [await world.commands.create(OWNER, keyed) for _ in range(3)]
+    assert len({one.id for one in made}) == 1
+
+
+async def test_image_is_refused_naming_the_runtime_that_is_missing(world: World) -> None:
+    with pytest.raises(Conflict, match="docker"):
+        await world.commands.create(OWNER, NewDeployment(service_id="svc_a", image_url="nginx"))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        NewDeployment(service_id="svc_a"),
+        NewDeployment(snapshot_id="snp_a"),
+        replace(UPLOAD, replicas=-1),
+        replace(UPLOAD, replicas=101),
+        replace(UPLOAD, variables={"a b": "c"}),
+        replace(UPLOAD, idempotency_key="k" * 256),
+    ],
+)
+async def test_bad_request_is_invalid_and_writes_nothing(world: World, wrong: NewDeployment) -> None:
+    with pytest.raises(Invalid):
+        await world.commands.create(OWNER, wrong)
+    assert await world.store.find(OWNER, Filter(), 10) == []
+
+
+async def test_stranger_sees_nothing_and_is_told_nothing(world: World) -> None:
+    made = await deploy(world)
+    for asked in (
+        world.queries.get(STRANGER, made.id),
+        world.commands.delete(STRANGER, made.id),
+        world.commands.redeploy(STRANGER, made.id),
+        world.commands.rollback(STRANGER, made.id),
+        world.commands.create(STRANGER, UPLOAD),
+    ):
+        with pytest.raises(NotFound):
+            await asked
+    assert await world.store.find(STRANGER, Filter(), 10) == []
+    with pytest.raises(NotFound):
+        async for _ in world.queries.log(STRANGER, LogQuery(deployment_id=made.id), follow=False, tail=0):
+            pass
+
+
+async def test_pages_are_newest_first_and_end(world: World) -> None:
+    made = [(await world.commands.create(OWNER, UPLOAD)).id for _ in range(5)]
+    first, cursor = await world.queries.find(OWNER, Filter(), 3)
+    second, end = await world.queries.find(OWNER, Filter(before=cursor), 3)
+    assert [d.id for d in first + second] == made[::-1]
+    assert end == ""
+
+
+async def _scenario(
+    db: Database, faults: Plan
+) -> tuple[Callable[[], Awaitable[object]], Callable[[], Awaitable[object]]]:
+    """Two versions, the second of which replaces the first, under the rollout loop, the reaper and the reactions."""
+    world = await make(db, faults)
+    world.others.settings = Settings(drain_seconds=1)
+    calm = faults.fail_at
+    faults.fail_at = -1
+    first = await deploy(world)
+    second = await world.commands.create(OWNER, UPLOAD)
+    await world.settle()
+    faults.calls, faults.fail_at = 0, calm
+    faults.names.clear()
+
+    async def act() -> None:
+        await world.react(world.reactions.build_succeeded(second.id, "sha256:2"))
+        await world.settle()
+
+    async def state() -> object:
+        assert first.state is State.ACTIVE
+        return await world.outcome()
+
+    return act, state
+
+
+async def test_rollout_reaper_and_reaction_repeat_harmlessly(open_db: OpenDatabase) -> None:
+    db = await open_db("deploy", MIGRATIONS)
+    await repeats_harmlessly(lambda plan: _scenario(db, plan), times=2)
+
+
+@pytest.mark.timeout(300)
+async def test_rollout_reaper_and_reaction_survive_failure_at_every_step(open_db: OpenDatabase) -> None:
+    db = await open_db("deploy", MIGRATIONS)
+    steps = await survives_failure_at_every_step(lambda plan: _scenario(db, plan), times=2)
+    assert steps > 20

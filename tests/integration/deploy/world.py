@@ -1,0 +1,170 @@
+"""Deploy on a real database, with the other services and the edge played by plain objects."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from libs.db import Database
+from libs.facts import Outbox
+from libs.kernel.clock import Clock
+from libs.kernel.context import Actor, Ctx, Role
+from libs.kernel.errors import NotFound
+from libs.reconcile import Again
+from libs.testing.faults import Faulty, Plan
+from services.deploy.app.commands import Commands
+from services.deploy.app.journal import Journal
+from services.deploy.app.ports import Service, Variables
+from services.deploy.app.queries import Queries
+from services.deploy.app.reactions import Reactions
+from services.deploy.app.rollout import Rollout
+from services.deploy.app.runtime import Runtime
+from services.deploy.domain.facts import Fact
+from services.deploy.domain.instance import Artifact
+from services.deploy.domain.model import Endpoint, Resources, Settings
+from services.deploy.domain.plan import Check
+from services.deploy.events.codec import encode
+from services.deploy.loops.reaper import ReaperLoop
+from services.deploy.loops.rollout import RolloutLoop
+from services.deploy.store.logs import PostgresLogs
+from services.deploy.store.postgres import PostgresStore
+
+OWNER = Ctx(Actor("user", "usr_a", {"wsp_a": Role.OWNER}), Role.DEVELOPER)
+STRANGER = Ctx(Actor("user", "usr_b", {"wsp_b": Role.OWNER}), Role.VIEWER)
+ARTIFACT = Artifact("sha256:1", (), "serve", {}, "/app", "web", (), "python")
+
+
+@dataclass
+class Others:
+    """Project, build and router, as far as deploy asks them."""
+
+    settings: Settings = field(default_factory=Settings)
+    variables: dict[str, str] = field(default_factory=lambda: {"NAME": "value"})
+    render_error: Exception | None = None
+    published: list[tuple[str, tuple[Endpoint, ...], int]] = field(default_factory=list)
+
+    async def service(self, ctx: Ctx, *, service_id: str = "", environment_id: str = "", name: str = "") -> Service:
+        if ctx.workspaces is not None and "wsp_a" not in ctx.workspaces:
+            raise NotFound("Service does not exist.")
+        return Service(service_id or "svc_a", name or "web", "wsp_a", "prj_a", "env_a", "production", self.settings)
+
+    async def render(self, ctx: Ctx, service_id: str, environment_id: str, deployment_id: str) -> Variables:
+        if self.render_error is not None:
+            raise self.render_error
+        return Variables(dict(self.variables), 1, ())
+
+    async def snapshot_service(self, ctx: Ctx, snapshot_id: str) -> str:
+        return "svc_a"
+
+    async def artifact(self, ctx: Ctx, digest: str) -> Artifact:
+        return replace(ARTIFACT, digest=digest)
+
+    async def claim(self, ctx: Ctx, service: Service) -> str:
+        return "http://web-production.localhost:8080"
+
+    async def publish(self, ctx: Ctx, pair: str, endpoints: Sequence[Endpoint], generation: int) -> None:
+        latest = max((g for p, _, g in self.published if p == pair), default=-1)
+        if generation >= latest:
+            self.published.append((pair, tuple(endpoints), generation))
+
+    async def in_flight(self, ctx: Ctx, pair: str) -> int:
+        return 0
+
+
+class PlainKeyring:
+    """Binds to the context, hides nothing."""
+
+    def seal(self, plain: bytes, context: str) -> bytes:
+        return context.encode() + b"|" + plain
+
+    def open(self, sealed: bytes, context: str) -> bytes:
+        bound, _, plain = sealed.partition(b"|")
+        assert bound == context.encode()
+        return plain
+
+
+class World:
+    """Everything of deploy but its doors. `faults` breaks the nth call of any port."""
+
+    def __init__(self, db: Database, runtime: Runtime, clock: Clock, faults: Plan | None = None) -> None:
+        plan = faults or Plan()
+        self.db = db
+        self.others = Others()
+        self.healthy = True
+        outbox = Outbox(db, "deploy", clock)
+
+        async def record(fact: Fact) -> None:
+            await outbox.record(encode(fact))
+
+        self.store = PostgresStore(db, record)
+        self.logs = PostgresLogs(db, keep_days=30)
+        store = cast("PostgresStore", Faulty(self.store, plan))
+        others = cast("Others", Faulty(self.others, plan))
+        self.runtime = cast("Runtime", Faulty(runtime, plan))
+        keyring = PlainKeyring()
+        self.commands = Commands(store, others, others, keyring, clock)
+        self.queries = Queries(self.store, self.logs, self.others)
+        self.woken: list[str] = []
+        self.reactions = Reactions(store, self.commands, self.woken.append)
+        rollout = Rollout(
+            store=store,
+            runtime=self.runtime,
+            logs=self.logs,
+            projects=others,
+            builds=others,
+            edge=others,
+            keyring=keyring,
+            commands=self.commands,
+            clock=clock,
+            defaults=Resources(0, 0, 1000, 2**28),
+        )
+        self.journal = Journal(self.store, self.logs, self.runtime, keyring, clock)
+        self.loop = RolloutLoop(store, self.runtime, self._probe, rollout, clock)
+        self.reaper = ReaperLoop(store, self.runtime, others, self.journal, clock, lambda _pair: None)
+        self.clock = clock
+
+    async def _probe(self, port: int, path: str | None) -> Check:
+        return Check(healthy=self.healthy)
+
+    async def react(self, reaction: Awaitable[None]) -> None:
+        """Runs a reaction as a follower does: in a transaction."""
+        async with self.store.work():
+            await reaction
+
+    async def settle(self, rounds: int = 60) -> None:
+        """Rounds until no pair wants a step soon."""
+        for _ in range(rounds):
+            busy = False
+            for pair in await self.loop.due():
+                outcome = await self.loop.step(pair)
+                busy = busy or (isinstance(outcome, Again) and outcome.after < 1)
+            for instance in await self.reaper.due():
+                busy = True
+                await self.reaper.step(instance)
+            if not busy:
+                return
+            await self.clock.sleep(0.6)
+
+    async def subjects(self) -> list[str]:
+        rows = await self.db.fetch("select subject from outbox order by position")
+        return [row["subject"].removeprefix("lightrail.deploy.deployment.").removesuffix(".v1") for row in rows]
+
+    async def outcome(self) -> dict[str, Any]:
+        """What must be the same whatever failed on the way; ids are left out."""
+        deployments = await self.db.fetch("select id, state, trigger from deployments order by id")
+        number = {row["id"]: n for n, row in enumerate(deployments)}
+        instances = await self.db.fetch("select id, deployment_id, state from instances order by id")
+        whose = {row["id"]: number[row["deployment_id"]] for row in instances}
+        observed = await self.runtime.observe()
+        last = self.others.published[-1] if self.others.published else ("", (), 0)
+        return {
+            "deployments": [(row["state"], row["trigger"]) for row in deployments],
+            "running": sorted(whose[seen.instance_id] for seen in observed if seen.alive),
+            "wanted": sorted(whose[row["id"]] for row in instances if row["state"] != "exited"),
+            "serving": sorted(whose[endpoint.instance_id] for endpoint in last[1]),
+            "went_live": (await self.subjects()).count("went_live"),
+        }
+
+
+MakeWorld = Callable[..., Awaitable[World]]

@@ -38,7 +38,8 @@ async def trace(deployment: str, /, *, as_json: Json = False) -> int:
         first = found.events[0].time
         screen.say(f"{wanted}, from {screen.moment(first)}")
         rows = [
-            (_after(first, event.time), event.source, _short(event.type), _details(event)) for event in found.events
+            (f"{(event.time - first).total_seconds():.3f} s", event.source, _short(event.type), _details(event))
+            for event in found.events
         ]
         screen.table(("AFTER", "SERVICE", "WHAT", "DETAILS"), rows)
     else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import resource
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from libs.sandbox.bwrap import CLEAN_ENV, PRIVILEGES, Bubblewrap, drop_to
@@ -137,8 +137,18 @@ def _arguments(spec: Spec, bubblewrap: Bubblewrap, *, tied: bool) -> list[str]:
     for number, place in ((HOSTS, "/etc/hosts"), (PASSWD, "/etc/passwd"), (GROUP, "/etc/group")):
         found += ["--perms", "0444", "--ro-bind-data", str(number), place]
     for mount in sorted(spec.mounts, key=lambda mount: mount.target.count("/")):
+        found += _above(mount.target, targets)
         found += ["--bind" if mount.writable else "--ro-bind", str(mount.source.resolve()), mount.target]
     return [*found, "--remount-ro", "/", "--chdir", "/"]
+
+
+def _above(target: str, targets: Collection[str]) -> list[str]:
+    """The directories above a mount that nothing else makes, open to the owner: bubblewrap's own are root's alone."""
+    found = []
+    for folder in reversed(PurePosixPath(target).parents[:-1]):
+        if str(folder) not in targets:
+            found += ["--perms", "0755", "--dir", str(folder)]
+    return found
 
 
 def _system() -> list[str]:

@@ -14,8 +14,12 @@ WINDOW_SECONDS: Final = 600.0
 PER_PERSON: Final = 10
 # From one place for any address: against trying one password on everyone.
 PER_PLACE: Final = 100
+# For one address from all places that nobody vouches for: a stranger could write a new place each time.
+PER_STRANGERS: Final = 50
 # Pairs remembered; the longest unused are forgotten first, so an attacker cannot fill the memory.
 REMEMBERED: Final = 20_000
+# No place is called so.
+_ANYWHERE: Final = "*"
 
 
 class Attempts:
@@ -25,31 +29,31 @@ class Attempts:
         self._clock = clock
         self._tried: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
 
-    def begin(self, email: str, place: str) -> None:
+    def begin(self, email: str, place: str, *, vouched: bool) -> None:
         """Counts an attempt before it is made, so that many at once count too. Exhausted when there were too many.
 
-        An unknown `place` (empty) has no limit of its own: all the unknown together would lock each other out.
+        `place` is where it comes from, empty when unknown; `vouched` when a service of the platform says so.
         """
-        limits = [((email, place), PER_PERSON)] + ([(("", place), PER_PLACE)] if place else [])
+        limits = _limits(email, place, vouched=vouched)
         now = self._clock.monotonic()
-        for key, limit in limits:
+        for key, limit in limits.items():
             tried = self._recent(key, now)
             if len(tried) >= limit:
-                seconds = math.ceil(tried[0] + WINDOW_SECONDS - now)
-                minutes = math.ceil(seconds / 60)
+                minutes = math.ceil((tried[0] + WINDOW_SECONDS - now) / 60)
                 raise Exhausted(
                     "Too many attempts to sign in did not succeed.",
                     hint=f"Wait {minutes} minute{'' if minutes == 1 else 's'}, then try again.",
                 )
-        for key, _ in limits:
+        for key in limits:
             self._recent(key, now).append(now)
 
-    def succeeded(self, email: str, place: str) -> None:
-        """Forgets the attempts of somebody who knew the password, and takes this one off the place's count."""
-        self._tried.pop((email, place), None)
-        of_place = self._tried.get(("", place))
-        if of_place:
-            of_place.pop()
+    def succeeded(self, email: str, place: str, *, vouched: bool) -> None:
+        """Forgets the attempts of somebody who knew the password, and takes this one off the wider counts."""
+        for key in _limits(email, place, vouched=vouched):
+            if key == (email, place):
+                self._tried.pop(key, None)
+            elif self._tried.get(key):
+                self._tried[key].pop()
 
     def _recent(self, key: tuple[str, str], now: float) -> deque[float]:
         tried = self._tried.setdefault(key, deque())
@@ -59,3 +63,13 @@ class Attempts:
         while len(self._tried) > REMEMBERED:
             self._tried.popitem(last=False)
         return tried
+
+
+def _limits(email: str, place: str, *, vouched: bool) -> dict[tuple[str, str], int]:
+    """What an attempt counts towards, and how much is allowed. The unknown place has no count for all addresses."""
+    limits = {(email, place): PER_PERSON}
+    if place:
+        limits["", place] = PER_PLACE
+    if not vouched:
+        limits[email, _ANYWHERE] = PER_STRANGERS
+    return limits

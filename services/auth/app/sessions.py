@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from libs.kernel.context import Ctx
 from libs.kernel.errors import Denied, Invalid
@@ -13,7 +14,9 @@ from services.auth.domain import inputs
 from services.auth.domain.credentials import RANDOM_BYTES, Kind, digest, spell
 from services.auth.domain.model import SESSION_LIFETIME, SESSION_MEMORY, Session, User
 
-FORGOTTEN_AT_ONCE = 1_000
+FORGOTTEN_AT_ONCE: Final = 1_000
+# Characters of a network address, with a zone.
+LONGEST_PLACE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,8 @@ class SignedIn:
 async def login(ctx: Ctx, parts: Parts, email: str, password: str, place: str) -> SignedIn:
     """Opens a session for whoever knows the password.
 
-    `place` is where the attempt comes from; it is believed only from the platform's own services, since anybody else
-    could write a new one each time. Denied with the same words and the same work for a wrong address and a wrong
+    `place` is where the attempt comes from; it is fully believed only from the platform's own services, since anybody
+    else could write a new one each time. Denied with the same words and the same work for a wrong address and a wrong
     password; Exhausted after too many attempts.
     """
     try:
@@ -38,14 +41,14 @@ async def login(ctx: Ctx, parts: Parts, email: str, password: str, place: str) -
         raise Invalid("That is no e-mail address.", field="email") from None
     if len(password) > inputs.LONGEST_PASSWORD:
         raise _refused()
-    place = place if ctx.actor.kind == "service" else ""
-    parts.attempts.begin(address, place)
+    place, vouched = place[:LONGEST_PLACE], ctx.actor.kind == "service"
+    parts.attempts.begin(address, place, vouched=vouched)
     found = await parts.users.by_email(address)
     normal = inputs.normal(password)
     known = found[1] if found else None
     if not await parts.passwords.matches(known, normal) or found is None:
         raise _refused()
-    parts.attempts.succeeded(address, place)
+    parts.attempts.succeeded(address, place, vouched=vouched)
     user, password_hash = found
     fresh = await parts.passwords.hash(normal) if parts.passwords.outdated(password_hash) else None
     async with parts.work():

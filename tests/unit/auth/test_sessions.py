@@ -8,7 +8,7 @@ import pytest
 
 from libs.kernel.errors import Denied, Exhausted, Invalid
 from services.auth.adapters.passwords import Argon2Passwords
-from services.auth.app.attempts import PER_PERSON, PER_PLACE, REMEMBERED, WINDOW_SECONDS, Attempts
+from services.auth.app.attempts import PER_PERSON, PER_PLACE, PER_STRANGERS, REMEMBERED, WINDOW_SECONDS, Attempts
 from services.auth.app.sessions import forget_sessions, login, logout
 from services.auth.domain.credentials import digest
 from services.auth.domain.model import SESSION_LIFETIME, SESSION_MEMORY
@@ -66,13 +66,15 @@ async def test_too_many_wrong_passwords_make_one_wait(world: World) -> None:
     await login(GATEWAY, world.parts, "ada@example.com", PASSWORD, "10.0.0.9")
 
 
-async def test_only_the_platform_says_where_an_attempt_comes_from(world: World) -> None:
+async def test_a_stranger_who_names_a_new_place_each_time_is_stopped_too(world: World) -> None:
     await world.person("ada")
-    for number in range(PER_PERSON):
+    for number in range(PER_STRANGERS):
         with pytest.raises(Denied):
             await login(NOBODY, world.parts, "ada@example.com", WRONG, f"10.1.0.{number}")
     with pytest.raises(Exhausted):
         await login(NOBODY, world.parts, "ada@example.com", PASSWORD, "10.2.0.1")
+    # Where the platform itself says where somebody is, they are not locked out by strangers.
+    await login(GATEWAY, world.parts, "ada@example.com", PASSWORD, "10.2.0.1")
 
 
 async def test_knowing_the_password_clears_the_count(world: World) -> None:
@@ -87,17 +89,25 @@ async def test_knowing_the_password_clears_the_count(world: World) -> None:
 async def test_one_place_cannot_try_everyone(world: World) -> None:
     attempts = world.parts.attempts
     for number in range(PER_PLACE):
-        attempts.begin(f"user{number}@example.com", "10.0.0.9")
+        attempts.begin(f"user{number}@example.com", "10.0.0.9", vouched=True)
     with pytest.raises(Exhausted):
-        attempts.begin("another@example.com", "10.0.0.9")
-    attempts.begin("another@example.com", "10.0.0.8")
-    attempts.begin("another@example.com", "")
+        attempts.begin("another@example.com", "10.0.0.9", vouched=True)
+    attempts.begin("another@example.com", "10.0.0.8", vouched=True)
+    attempts.begin("another@example.com", "", vouched=False)
+
+
+def test_those_who_succeed_use_no_limit_up(world: World) -> None:
+    attempts = world.parts.attempts
+    for vouched in (True, False):
+        for _ in range(PER_PLACE * 2):
+            attempts.begin("ada@example.com", "10.0.0.9", vouched=vouched)
+            attempts.succeeded("ada@example.com", "10.0.0.9", vouched=vouched)
 
 
 def test_attempts_do_not_fill_the_memory(world: World) -> None:
     attempts = Attempts(world.clock)
-    for number in range(REMEMBERED + 50):
-        attempts.begin(f"user{number}@example.com", "")
+    for number in range(REMEMBERED):
+        attempts.begin(f"user{number}@example.com", "", vouched=False)
     assert len(attempts._tried) == REMEMBERED
 
 

@@ -121,9 +121,9 @@ async def _linked() -> Deployment | None:
     return next((row for row in deployments if row.state == "active"), None)
 
 
-def _status(url: str, port: int) -> int:
+def _status(url: str | None, port: int) -> int:
     """What the edge answers for the app; 0 for nothing. Asked by address: not every machine resolves *.localhost."""
-    host = urlsplit(url).netloc
+    host = urlsplit(url or "").netloc
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_SECONDS)
     try:
         connection.request("GET", "/", headers={"Host": host})
@@ -145,7 +145,9 @@ def _digest(directory: Path) -> str:
 
 def _lr(*arguments: str, quiet: bool = False, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Runs `lr` as a person would; quiet: what it says is in the result, not on the screen."""
-    return subprocess.run([*_LR, *arguments], input=stdin, text=True, capture_output=quiet, cwd=ROOT, check=False)
+    return subprocess.run(  # noqa: S603 - the platform's own CLI
+        [*_LR, *arguments], input=stdin, text=True, capture_output=quiet, cwd=ROOT, check=False
+    )
 
 
 def _tell(wanted: Settings, live: Deployment, password: str | None, seconds: float) -> None:

@@ -78,7 +78,7 @@ async def test_parts_run_unprivileged_also_below_directories_closed_to_others(fo
 
 async def test_a_part_that_cannot_start_gives_its_last_words(folder: Path) -> None:
     spec = Spec("cat", ("/bin/cat", "/no/such/file"), env={}, log=folder / "cat.log", port=0, ready=lambda: False)
-    with pytest.raises(Unavailable, match="cat ended with code 1.\n.*No such file"):
+    with pytest.raises(Unavailable, match=r"cat ended with code 1\.\n.*No such file"):
         async with trial.running(spec, launch):
             pass
 

@@ -28,7 +28,13 @@ _FILES: Final = (
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS", "NPM_CONFIG_CAFILE",
     "npm_config_cafile", "PIP_CONFIG_FILE", "UV_CONFIG_FILE", "PIP_FIND_LINKS", "UV_FIND_LINKS",
 )  # fmt: skip
-_SHOWN: Final = ("/etc/pip.conf", "/etc/npmrc", "/etc/uv/uv.toml")
+# The host's own settings, and the variable that tells a tool where they are inside: /etc is the sandbox's.
+_SHOWN: Final = {
+    "/etc/pip.conf": "PIP_CONFIG_FILE",
+    "/etc/npmrc": "NPM_CONFIG_GLOBALCONFIG",
+    "/etc/uv/uv.toml": "UV_CONFIG_FILE",
+}
+_INSIDE: Final = "/opt/lightrail/host"
 _ALREADY: Final = ("/usr/", "/etc/ssl/", "/etc/pki/", "/etc/ca-certificates")
 # Lines of a person's npmrc that say where packages are, not who the person is.
 _NPMRC: Final = re.compile(r"^\s*(registry|@[\w.-]+:registry|cafile|strict-ssl|proxy|https-proxy|noproxy)\s*=")
@@ -53,15 +59,18 @@ def read_registries(environ: Mapping[str, str], home: Path) -> Registries:
         if name in _NAMES or (name.startswith(_PREFIXES) and not _PLACES.match(name))
     }
     environment |= _index(environ, home)
-    shown = [environment[name] for name in _FILES if name in environment]
-    mounts = [
-        Mount(Path(path), path)
-        for path in dict.fromkeys([*shown, *_SHOWN])
-        if path.startswith("/") and not path.startswith(_ALREADY) and Path(path).exists()
-    ]
+    for path, variable in _SHOWN.items():
+        if variable not in environment and Path(path).exists():
+            environment[variable] = path
+    mounts = {}
+    for name in (*_FILES, *_SHOWN.values()):
+        path = environment.get(name, "")
+        if path.startswith("/") and not path.startswith(_ALREADY) and Path(path).exists():
+            environment[name] = f"{_INSIDE}{path}" if path.startswith("/etc/") else path
+            mounts[path] = Mount(Path(path), environment[name])
     npmrc = _npmrc(home / ".npmrc")
     secrets = credentials([*environment.values(), npmrc])
-    return Registries(environment, tuple(mounts), npmrc, frozenset(secrets))
+    return Registries(environment, tuple(mounts.values()), npmrc, frozenset(secrets))
 
 
 def _index(environ: Mapping[str, str], home: Path) -> dict[str, str]:

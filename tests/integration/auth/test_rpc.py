@@ -47,7 +47,7 @@ class Auth:
     def __post_init__(self) -> None:
         self.stub = auth_pb2_grpc.AuthServiceStub(self.peer.channel)
 
-    async def call(self, method: str, request: object, ctx: Ctx = NOBODY) -> Any:  # noqa: ANN401 - the method's response
+    async def call(self, method: str, request: object, ctx: Ctx = NOBODY) -> Any:
         return await self.peer.call(getattr(self.stub, method), request, ctx)
 
     async def refused(self, kind: type[Failure], method: str, request: object, ctx: Ctx = NOBODY) -> Failure:

@@ -44,9 +44,7 @@ class Deploy(deploy_pb2_grpc.DeploymentServiceServicer):
     def __init__(self) -> None:
         self.cpu = 0
 
-    async def SampleInstances(  # noqa: N802 - named by the proto
-        self, request: object, context: object
-    ) -> deploy_pb2.SampleInstancesResponse:
+    async def SampleInstances(self, request: object, context: object) -> deploy_pb2.SampleInstancesResponse:
         sample = deploy_pb2.InstanceSample(
             instance_id="ins_1",
             run_id="run_1",
@@ -66,9 +64,7 @@ class Router(router_pb2_grpc.RouterServiceServicer):
     def __init__(self) -> None:
         self.sent = 0
 
-    async def SampleTraffic(  # noqa: N802 - the same
-        self, request: object, context: object
-    ) -> router_pb2.SampleTrafficResponse:
+    async def SampleTraffic(self, request: object, context: object) -> router_pb2.SampleTrafficResponse:
         sample = router_pb2.TrafficSample(
             service_id="svc_1", environment_id="env_1", egress_bytes=self.sent, edge_epoch="e1"
         )
@@ -78,7 +74,7 @@ class Router(router_pb2_grpc.RouterServiceServicer):
 class Project(project_pb2_grpc.ProjectServiceServicer):
     """Knows one service, which belongs to wsp_1."""
 
-    async def GetService(  # noqa: N802 - the same
+    async def GetService(
         self, request: project_pb2.GetServiceRequest, context: object
     ) -> project_pb2.GetServiceResponse:
         current().allow("wsp_1", "prj_1", what=f"Service {request.service_id}")
@@ -87,7 +83,7 @@ class Project(project_pb2_grpc.ProjectServiceServicer):
         service = project_pb2.Service(id="svc_1", environment_id="env_1", project_id="prj_1", workspace_id="wsp_1")
         return project_pb2.GetServiceResponse(service=service)
 
-    async def GetProject(  # noqa: N802 - the same
+    async def GetProject(
         self, request: project_pb2.GetProjectRequest, context: object
     ) -> project_pb2.GetProjectResponse:
         current().allow("wsp_1", request.project_id, what=f"Project {request.project_id}")
@@ -103,7 +99,7 @@ class Neighbourhood:
     deploy: Deploy = field(default_factory=Deploy)
     router: Router = field(default_factory=Router)
 
-    async def usage(self, ctx: Ctx = MEMBER, **asked: Any) -> pb.QueryUsageResponse:  # noqa: ANN401 - fields of the request
+    async def usage(self, ctx: Ctx = MEMBER, **asked: Any) -> pb.QueryUsageResponse:
         peer = self.host.peer("metering")
         stub = metering_pb2_grpc.MeteringServiceStub(peer.channel)
         return await peer.call(stub.QueryUsage, pb.QueryUsageRequest(**asked), ctx)
@@ -151,7 +147,7 @@ async def neighbourhood(
     await admin.close()
 
 
-async def _forever(loop: Any) -> None:  # noqa: ANN401 - a loop of the module
+async def _forever(loop: Any) -> None:
     await loop()
 
 

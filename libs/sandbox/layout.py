@@ -139,7 +139,7 @@ def _arguments(spec: Spec, bubblewrap: Bubblewrap, *, tied: bool) -> list[str]:
     for mount in sorted(spec.mounts, key=lambda mount: mount.target.count("/")):
         found += _above(mount.target, targets)
         found += ["--bind" if mount.writable else "--ro-bind", str(mount.source.resolve()), mount.target]
-    return [*found, "--remount-ro", "/", "--chdir", "/"]
+    return [*found, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/"]
 
 
 def _above(target: str, targets: Collection[str]) -> list[str]:

@@ -9,7 +9,7 @@ from libs.protogen.lightrail.router.v1 import router_pb2, router_pb2_grpc
 from libs.rpc import Peer
 from services.project.domain.model import Setup
 
-TIMEOUT_SECONDS: Final = 2.0
+TIMEOUT_SECONDS: Final = 1.0
 
 
 class RouterHostNames:

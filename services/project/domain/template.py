@@ -71,7 +71,7 @@ def parse(value: str) -> tuple[Part, ...]:
         end = value.find(CLOSE, stop.end())
         if end < 0:
             raise Invalid(
-                f"It opens “{shown(value[stop.start() : stop.start() + 100])}” and never closes it with “{CLOSE}”.",
+                f"It opens “{OPEN}” at character {stop.start() + 1} and never closes it with “{CLOSE}”.",
                 hint="Write “$${{” where the characters “${{” themselves are meant.",
             )
         if joined := "".join(text):

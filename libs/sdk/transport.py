@@ -111,6 +111,9 @@ class Transport:
             try:
                 async with self._stream(path, params, last) as source:
                     async for event in source:
+                        if not event.data:
+                            # Only how long to wait before connecting again: no event.
+                            continue
                         if event.event == "end":
                             return
                         if event.event == "error":

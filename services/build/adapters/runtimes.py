@@ -33,7 +33,7 @@ class Toolchain:
     version: Version
     # The interpreter itself.
     program: str
-    # Folders for PATH, before the system's.
+    # Folders for PATH, before the system's; none for Python, whose environment brings its own name for it.
     path: tuple[str, ...] = ()
     # Host directories that must be shown read-only at the same path.
     host_paths: tuple[str, ...] = ()
@@ -135,7 +135,6 @@ def _python(version: Sequence[int], program: str, prefix: str) -> Toolchain:
         "python",
         exact,
         program,
-        path=() if shown else (f"{prefix}/bin",),
         host_paths=() if shown else (prefix,),
     )
 

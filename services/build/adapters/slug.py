@@ -232,7 +232,7 @@ class SlugBuilder:
         if self.registries.npmrc:
             write_files(home, {".npmrc": self.registries.npmrc})
         mounts.append(self._owned(job, home, HOME))
-        path = [*plan.path, f"{APP}/node_modules/.bin", *toolchain.path, f"{TOOLS}/bin", *SYSTEM_PATH]
+        path = [*plan.path, f"{APP}/node_modules/.bin", f"{TOOLS}/bin", *toolchain.path, *SYSTEM_PATH]
         base = {
             "LANG": "C.UTF-8",
             "CI": "true",

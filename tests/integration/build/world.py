@@ -94,7 +94,7 @@ class World:
     """All of build but its outside."""
 
     def __init__(self, db: Database, clock: Clock, plan: Plan | None = None, *, deadline: float = 60.0) -> None:
-        def faulty(target: Any) -> Any:  # noqa: ANN401 - any port
+        def faulty(target: Any) -> Any:
             return Faulty(target, plan) if plan else target
 
         self.db, self.clock = db, clock

@@ -121,9 +121,8 @@ def launch(spec: Spec, bubblewrap: Bubblewrap, uid: int, *, doors: Sequence[Path
 
 def _arguments(spec: Spec, bubblewrap: Bubblewrap, *, tied: bool) -> list[str]:
     found = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--new-session"]
-    found += ["--hostname", "lightrail", "--json-status-fd", str(STATUS)]
+    found += ["--hostname", "lightrail", "--json-status-fd", str(STATUS), "--sync-fd", str(LOCK)]
     found += ["--die-with-parent"] if tied else []
-    found += ["--sync-fd", str(LOCK)] if not tied else []
     found += [] if spec.network else ["--unshare-net"]
     found += PRIVILEGES if bubblewrap.privileged else ("--unshare-user", "--cap-drop", "ALL")
     found += ["--clearenv", "--setenv", "PATH", CLEAN_ENV["PATH"]]

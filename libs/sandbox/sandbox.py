@@ -88,7 +88,7 @@ class Sandbox:
         with ExitStack() as stack:
             status = spawn.text_file(b"")
             stack.callback(os.close, status)
-            child, reads = self._spawn_tied(spec, group, status, stack)
+            child, reads, inside = self._spawn_tied(spec, group, status, stack)
             try:
                 async with asyncio.timeout(seconds) as deadline, asyncio.TaskGroup() as tasks:
                     tasks.create_task(pump("stdout", reads[0]))
@@ -102,6 +102,7 @@ class Sandbox:
             finally:
                 child.kill()
                 await child.ended()
+                await spawn.readable(inside)
             oom = group.oom() if group else False
             if deadline.expired():
                 return Exit(code=None, signal=signal.SIGKILL, oom=oom, timed_out=True)
@@ -112,8 +113,11 @@ class Sandbox:
 
     def _spawn_tied(
         self, spec: Spec, group: cgroups.Group | None, status: int, stack: ExitStack
-    ) -> tuple[spawn.Child, tuple[int, int]]:
-        """Starts a program that dies with us; its ends of the pipes are closed here, ours are the stack's."""
+    ) -> tuple[spawn.Child, tuple[int, int], int]:
+        """Starts a program that dies with us; its ends of the pipes are closed here, ours are the stack's.
+
+        Returns the sandbox, its output, and a pipe that ends when nothing runs inside any more.
+        """
         uid = self.uid(spec.owner)
         doors = group.doors if group else []
         made = layout.launch(spec, self._bubblewrap, uid, doors=doors, tied=True)
@@ -121,8 +125,9 @@ class Sandbox:
             null = _opened(theirs, os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
             files = {number: _opened(theirs, spawn.text_file(text)) for number, text in made.texts.items()}
             out, err = self._pipe(stack, theirs, uid), self._pipe(stack, theirs, uid)
-            files |= {0: null, 1: out[1], 2: err[1], layout.STATUS: status, layout.READY: null}
-            return spawn.spawn(made.argv, files), (out[0], err[0])
+            inside = self._pipe(stack, theirs, uid)
+            files |= {0: null, 1: out[1], 2: err[1], layout.STATUS: status, layout.LOCK: inside[1], layout.READY: null}
+            return spawn.spawn(made.argv, files), (out[0], err[0]), inside[0]
 
     def _pipe(self, ours: ExitStack, theirs: ExitStack, uid: int) -> tuple[int, int]:
         read, write = os.pipe2(os.O_CLOEXEC)

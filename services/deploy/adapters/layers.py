@@ -150,24 +150,24 @@ def _step(here: int, part: str, uid: int | None) -> int:
 
 
 def erase(path: Path) -> None:
-    """Removes a tree, also one whose owner forbade it; harmless when there is none."""
-
-    def allow(_call: object, name: str, problem: tuple[type[BaseException], BaseException, object]) -> None:
-        if isinstance(problem[1], FileNotFoundError):
-            return
-        parent = os.path.dirname(name)  # noqa: PTH120 - rmtree speaks strings
-        for folder in (parent, name):
-            if os.path.isdir(folder) and not os.path.islink(folder):  # noqa: PTH112, PTH114 - the same
-                os.chmod(folder, 0o700)  # noqa: PTH101 - the same
-        if os.path.isdir(name) and not os.path.islink(name):  # noqa: PTH112, PTH114 - the same
-            shutil.rmtree(name)
-        else:
-            os.unlink(name)  # noqa: PTH108 - the same
-
+    """Removes a tree, also one that its owner closed; harmless when there is none."""
     if path.is_symlink() or path.is_file():
         path.unlink()
-    elif path.exists():
-        shutil.rmtree(path, onerror=allow)
+        return
+    if not path.exists():
+        return
+    try:
+        shutil.rmtree(path)
+    except PermissionError:
+        _open_up(path)
+        shutil.rmtree(path)
+
+
+def _open_up(folder: Path) -> None:
+    folder.chmod(0o700)
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            _open_up(Path(entry.path))
 
 
 def _beside(place: Path) -> Path:

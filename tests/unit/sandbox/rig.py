@@ -16,12 +16,12 @@ ROOT = os.geteuid() == 0
 NAP = f"7{os.getpid()}"
 
 
-def spec(*argv: str, **other: Any) -> Spec:  # noqa: ANN401 - the fields of Spec
+def spec(*argv: str, **other: Any) -> Spec:
     given: dict[str, Any] = {"env": PATH, "cwd": "/", "mounts": (), "owner": "test"} | other
     return Spec(argv=argv, **given)
 
 
-def sh(script: str, **other: Any) -> Spec:  # noqa: ANN401 - the fields of Spec
+def sh(script: str, **other: Any) -> Spec:
     return spec("/bin/sh", "-c", script, **other)
 
 

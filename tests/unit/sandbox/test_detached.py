@@ -14,7 +14,7 @@ from libs.sandbox.spec import Exit, Mount, Process
 from libs.testing.eventually import eventually
 from tests.unit.sandbox.rig import NAP, gone, naps, run, sh, start
 
-BYE = "import signal, sys, time; signal.signal(15, lambda *_: (print('bye', flush=True), sys.exit(5)))"
+BYE = "import os, signal, time; signal.signal(15, lambda *_: (os.write(1, b'bye\\n'), os._exit(5)))"
 
 
 async def test_detached_program_ends_with_its_code_and_all_its_output(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ async def test_program_that_ignores_sigterm_is_killed_with_its_children(sandbox:
 
 
 async def test_signal_reaches_the_program_behind_a_shell(sandbox: Sandbox, tmp_path: Path) -> None:
-    inner = f"{BYE}; print('up', flush=True); time.sleep(100)"
+    inner = f"{BYE}; os.write(1, b'up\\n'); time.sleep(100)"
     process = await start(sandbox, sh(f'true && python3 -c "{inner}"; exit $?'), tmp_path / "d")
     await eventually(lambda: (tmp_path / "d" / "one.out").read_bytes() == b"up\n")
     await sandbox.signal(process, signal.SIGTERM)

@@ -107,7 +107,8 @@ async def test_run_leaves_no_daemon_behind(sandbox: Sandbox) -> None:
 
 async def test_run_dies_with_the_process_that_called_it(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", KILLS_ITSELF, str(tmp_path / "home"), env={"PYTHONPATH": os.pathsep.join(sys.path)}
+        *(sys.executable, "-c", KILLS_ITSELF, str(tmp_path / "home")),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])},
     )
     assert await process.wait() == -signal.SIGKILL
     await eventually(lambda: naps() == 0)

@@ -162,8 +162,9 @@ async def open_database(
             command_timeout=30,
         )
     try:
-        async with pool.acquire() as connection:
-            await migrate(connection, schema, [*extra, migrations])
+        with translated():
+            async with pool.acquire() as connection:
+                await migrate(connection, schema, [*extra, migrations])
         yield Database(pool, schema)
     finally:
         await pool.close()

@@ -29,7 +29,7 @@ async def listen(connection: Connection, channels: Mapping[str, Callable[[str], 
     try:
         yield lost
     finally:
-        if not connection.is_closed():
+        if not lost.is_set():
             connection.remove_termination_listener(on_end)
             for channel in channels:
                 await connection.remove_listener(channel, on_notify)

@@ -156,7 +156,8 @@ class Follower:
             await self._advance(tx, fact)
             await tx.execute(
                 "insert into dead_letters (fact_id, source, sequence, subject, workspace_id, correlation_id, "
-                " recorded_at, traceparent, payload, reason, attempts, died_at) values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12)"
+                " recorded_at, traceparent, payload, reason, attempts, died_at) "
+                " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
                 " on conflict (fact_id) do update set reason = excluded.reason, died_at = excluded.died_at",
                 fact.id,
                 fact.source,

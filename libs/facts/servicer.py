@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC
 
 import grpc
@@ -54,6 +54,13 @@ class FactsServicer(facts_pb2_grpc.FactsServiceServicer):
             raise NotFound(f"There is no dead letter {request.fact_id} here.", field="fact_id")
         await self._followers[source].replay(request.fact_id)
         return facts_pb2.ReplayDeadLetterResponse()
+
+
+def servicer(
+    db: Database, outbox: Outbox, followers: Mapping[str, Follower]
+) -> tuple[Callable[[FactsServicer, grpc.aio.Server], None], FactsServicer]:
+    """The servicer with the function that adds it to a server."""
+    return facts_pb2_grpc.add_FactsServiceServicer_to_server, FactsServicer(db, outbox, followers)
 
 
 def encode(fact: Fact) -> facts_pb2.Fact:

@@ -10,16 +10,14 @@ from typing import Final
 from libs import facts
 from libs.bus import Bus
 from libs.db import Database, open_database
-from libs.facts import FactsServicer, Follower, Outbox, Relay
-from libs.facts.servicer import reader
+from libs.facts import Follower, Outbox, Relay
+from libs.facts.servicer import reader, servicer
 from libs.kernel.clock import Clock
 from libs.kernel.context import Actor, platform
 from libs.kernel.errors import Invalid, Unavailable
 from libs.kernel.secret import Secret
-from libs.protogen.lightrail.auth.v1 import auth_pb2, auth_pb2_grpc
-from libs.protogen.lightrail.common.v1 import facts_pb2_grpc
-from libs.rpc import Identity, Peer
-from libs.runtime.module import Loop, Opened, Servicer
+from libs.rpc import Identity, Peer, exchange_with
+from libs.runtime.opened import Loop, Opened, Servicer
 
 SERVICES: Final = ("auth", "project", "build", "deploy", "router", "metering", "gateway")
 DATABASE_PATIENCE_SECONDS: Final = 30.0
@@ -80,12 +78,9 @@ class Host:
         return self._outbox
 
     async def exchange(self, credential: str, method: str) -> Actor:
-        """Who stands behind a session or API token, as auth says; Denied when it may not call `method`."""
-        stub = auth_pb2_grpc.AuthServiceStub(self.peer("auth").channel)
-        answer = await self.peer("auth").call(
-            stub.Authorize, auth_pb2.AuthorizeRequest(credential=credential, method=method), platform(self.name)
-        )
-        return self.identity.verify(answer.identity, now=self.clock.now())
+        """Who stands behind a session or API token; Denied when it may not call `method`."""
+        ask = exchange_with(self.peer("auth"), self.name, self.identity, self.clock)
+        return await ask(credential, method)
 
     def facts(self, opened: Opened) -> tuple[list[Servicer], list[Loop]]:
         """What runs beside a service that has a database: its relay, its followers, its FactsService."""
@@ -106,10 +101,10 @@ class Host:
             )
             for follow in opened.follows
         }
-        servicer = FactsServicer(self._database, outbox, followers)
+        served = servicer(self._database, outbox, followers)
         loops: list[Loop] = [Relay(self._database, outbox, self.bus, self.clock).run]
         loops += [follower.run for follower in followers.values()]
-        return [(facts_pb2_grpc.add_FactsServiceServicer_to_server, servicer)], loops
+        return [served], loops
 
     async def close(self) -> None:
         """Ends the connections to other services."""

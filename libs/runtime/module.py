@@ -1,40 +1,13 @@
-"""What a service gives the runtime: its name, what it needs, and how it opens."""
+"""A service as the runtime knows it: its name, what it needs, and how it opens."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
-import grpc
-
-from libs.facts import Handler
-
-if TYPE_CHECKING:
-    from libs.runtime.host import Host
-
-Loop = Callable[[], Awaitable[None]]
-Servicer = tuple[Callable[[Any, grpc.aio.Server], None], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Follow:
-    """Reactions to one source's facts, by subject."""
-
-    source: str
-    reactions: Mapping[str, Handler]
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A service that is ready to serve."""
-
-    # Each servicer behind the generated function that adds it to a server.
-    servicers: Sequence[Servicer] = ()
-    # Each runs until cancelled; one that returns is a fault.
-    loops: Sequence[Loop] = ()
-    follows: Sequence[Follow] = ()
+from libs.runtime.host import Host
+from libs.runtime.opened import Opened
 
 
 @dataclass(frozen=True, slots=True)

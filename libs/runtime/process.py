@@ -14,7 +14,8 @@ from libs.kernel.clock import Clock
 from libs.kernel.secret import Secret
 from libs.rpc import Identity, Server
 from libs.runtime.host import Host
-from libs.runtime.module import Loop, Module, Opened, in_order
+from libs.runtime.module import Module, in_order
+from libs.runtime.opened import Loop, Opened
 from libs.runtime.vitals import vitals
 from libs.telemetry import get_logger
 

@@ -12,7 +12,6 @@ from libs.db import run_leased
 from libs.facts import Outbox
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
-from libs.protogen.lightrail.deploy.v1 import deploy_pb2_grpc
 from libs.reconcile import Driver
 from libs.runtime import Follow, Host, Module, Opened
 from libs.telemetry import get_logger
@@ -35,7 +34,7 @@ from services.deploy.events import codec, subscriptions
 from services.deploy.loops.reaper import ReaperLoop
 from services.deploy.loops.rollout import RolloutLoop
 from services.deploy.loops.watch import Watch
-from services.deploy.rpc.servicer import DeploymentServicer
+from services.deploy.rpc.servicer import servicer
 from services.deploy.store import MIGRATIONS
 from services.deploy.store.logs import PostgresLogs
 from services.deploy.store.postgres import PostgresStore
@@ -81,12 +80,7 @@ async def open_deploy(host: Host) -> AsyncIterator[Opened]:
                     group.create_task(loop())
 
         yield Opened(
-            servicers=[
-                (
-                    deploy_pb2_grpc.add_DeploymentServiceServicer_to_server,
-                    DeploymentServicer(commands, Queries(store, logs, projects), Sampling(store, runtime), steps.wake),
-                )
-            ],
+            servicers=[servicer(commands, Queries(store, logs, projects), Sampling(store, runtime), steps.wake)],
             loops=[
                 lambda: run_leased(db, "loops", host.clock, work),
                 lambda: _forget_old_logs(logs, host.clock),

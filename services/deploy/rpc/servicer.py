@@ -97,3 +97,11 @@ class DeploymentServicer(deploy_pb2_grpc.DeploymentServiceServicer):
     def _woken(self, model: Deployment) -> deploy_pb2.Deployment:
         self._wake(model.pair)
         return codec.deployment(model)
+
+
+def servicer(
+    commands: Commands, queries: Queries, sampling: Sampling, wake: Callable[[str], None]
+) -> tuple[Callable[[DeploymentServicer, Any], None], DeploymentServicer]:
+    """The servicer with the function that adds it to a server."""
+    made = DeploymentServicer(commands, queries, sampling, wake)
+    return deploy_pb2_grpc.add_DeploymentServiceServicer_to_server, made

@@ -20,7 +20,8 @@ from libs.protogen.lightrail.metering.v1 import metering_pb2, metering_pb2_grpc
 from libs.rpc import Identity, Peer, current
 from libs.runtime.clock import SystemClock
 from libs.runtime.host import Host
-from libs.runtime.module import Module, Opened, in_order
+from libs.runtime.module import Module, in_order
+from libs.runtime.opened import Opened
 from libs.runtime.process import Process
 from libs.telemetry.traces import start_tracing
 from libs.testing.eventually import eventually

@@ -127,7 +127,7 @@ class Patient:
         """Waits until exactly these lines of a deployment are in the log."""
 
         async def logged() -> None:
-            run = await self.app.lr("logs", "--json", "--deployment", deployment_id)
+            run = await self.app.lr("logs", deployment_id, "--json")
             assert [row["text"] for row in run.lines() if row["stream"] == "output"] == lines
 
         await eventually(logged, within=20, every=0.5)

@@ -27,6 +27,9 @@ ARROW: Final = " → "
 # Messages travel in headers, which have room for some thousand characters: steps of a path, characters of a step.
 MOST_TOLD: Final = 12
 LONGEST_TOLD: Final = 80
+# Comparing names takes time that grows with both: nobody may make it take long.
+MOST_COMPARED: Final = 300
+LONGEST_COMPARED: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +251,9 @@ def shorter(label: str) -> str:
 
 def suggestion(wrong: str, known: Iterable[str]) -> str | None:
     """Returns the sentence that offers the known name most like a wrong one, if any is like it."""
-    by_case = {name.casefold(): name for name in sorted(known)}
+    if len(wrong) > LONGEST_COMPARED:
+        return None
+    comparable = [name for name in sorted(known) if len(name) <= LONGEST_COMPARED][:MOST_COMPARED]
+    by_case = {name.casefold(): name for name in comparable}
     near = get_close_matches(wrong.casefold(), by_case, n=1, cutoff=0.6)
     return f"Did you mean “{by_case[near[0]]}”?" if near else None

@@ -11,6 +11,7 @@ from libs.kernel.errors import Invalid
 from libs.kernel.secret import Secret
 from libs.kernel.units import KIB, MIB, show_bytes
 from services.project.domain.names import shown
+from services.project.domain.template import OPEN
 
 # The scope of an environment's shared variables; every other scope is the id of a service.
 SHARED: Final = ""
@@ -19,6 +20,7 @@ MAX_VARIABLES: Final = 1000
 MAX_NAME: Final = 256
 # All names and values of a scope: an operating system starts no process with much more.
 MAX_SCOPE_BYTES: Final = 1 * MIB
+MAX_REFERENCES: Final = 10_000
 PROVIDED_PREFIX: Final = "LIGHTRAIL_"
 PORT: Final = "PORT"
 
@@ -119,3 +121,6 @@ def _check_size(content: Content) -> None:
             field="values",
             hint="Put large content into a file of the app.",
         )
+    # Escapes count too: the number is a limit to the work of rendering, not to what anybody needs.
+    if sum(variable.text.reveal().count(OPEN) for variable in content.values()) > MAX_REFERENCES:
+        raise Invalid(f"These variables have more than {MAX_REFERENCES} references together.", field="values")

@@ -18,7 +18,7 @@ from libs.bus import Bus, MemoryBus
 from libs.db import Database
 from libs.kernel.clock import Clock
 from libs.kernel.context import Actor, Ctx, Role, platform
-from libs.kernel.errors import Failure, Unavailable
+from libs.kernel.errors import Denied, Failure, Unavailable
 from libs.kernel.ids import new_id
 from libs.protogen.lightrail.project.v1 import project_pb2 as pb
 from libs.protogen.lightrail.project.v1 import project_pb2_grpc
@@ -37,8 +37,12 @@ def member(*workspaces: str, role: Role = Role.OWNER, project: str = "", environ
     return Ctx(Actor(kind="user", id="usr_test", roles=roles, project_id=project, environment_id=environment))
 
 
-def settings_of(**given: Any) -> pb.Settings:  # noqa: ANN401 - values of any setting
+def settings_of(**given: Any) -> pb.Settings:
     return pb.Settings(**given)
+
+
+async def no_credentials(_credential: str, method: str) -> Actor:
+    raise Denied(f"{method} takes signed identities only here.", unauthenticated=True)
 
 
 class FakeRouter(router_pb2_grpc.RouterServiceServicer):
@@ -48,7 +52,7 @@ class FakeRouter(router_pb2_grpc.RouterServiceServicer):
         self.away = False
         self.asked: list[tuple[str, str]] = []
 
-    async def ClaimName(  # noqa: N802 - the name on the wire
+    async def ClaimName(
         self,
         request: router_pb2.ClaimNameRequest,
         context: grpc.aio.ServicerContext[router_pb2.ClaimNameRequest, router_pb2.ClaimNameResponse],
@@ -90,7 +94,7 @@ class Api:
     def __post_init__(self) -> None:
         self.stub = project_pb2_grpc.ProjectServiceStub(self.peer.channel)
 
-    async def call(self, method: str, ctx: Ctx | None = None, **fields: object) -> Any:  # noqa: ANN401 - the response
+    async def call(self, method: str, ctx: Ctx | None = None, **fields: object) -> Any:
         request = getattr(pb, f"{method}Request")(**fields)
         return await self.peer.call(getattr(self.stub, method), request, ctx or self.ctx)
 
@@ -153,13 +157,13 @@ async def api(db: Database, key_file: Path, identity: Identity, system_clock: Sy
         "127.0.0.1:0",
         [(router_pb2_grpc.add_RouterServiceServicer_to_server, router)],
         identity=identity,
-        exchange=host.exchange,
+        exchange=no_credentials,
         clock=system_clock,
     )
     environ["LIGHTRAIL_ROUTER_ADDRESS"] = f"127.0.0.1:{routing.port}"
     await routing.start()
     async with MODULE.open(host) as opened:
-        server = Server("127.0.0.1:0", opened.servicers, identity=identity, exchange=host.exchange, clock=system_clock)
+        server = Server("127.0.0.1:0", opened.servicers, identity=identity, exchange=no_credentials, clock=system_clock)
         environ["LIGHTRAIL_PROJECT_ADDRESS"] = f"127.0.0.1:{server.port}"
         await server.start()
         workspace = new_id("workspace", system_clock)

@@ -79,6 +79,12 @@ def test_limits_are_exact() -> None:
         set_values({}, {f"V{n}": "x" * 65536 for n in range(16)})
 
 
+def test_there_are_not_so_many_references_that_rendering_takes_long() -> None:
+    set_values({}, {f"V{n}": "${{A}}" * 1000 for n in range(10)})
+    with pytest.raises(Invalid, match="more than 10000 references"):
+        set_values({"A": text("${{B}}")}, {f"V{n}": "${{A}}" * 1000 for n in range(10)})
+
+
 def test_a_zero_byte_is_refused() -> None:
     with pytest.raises(Invalid, match="zero byte"):
         check_value("A", "a\0b")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from libs.embedded import processes, record
 from libs.embedded.home import Home
+from libs.embedded.part import Spec
+from libs.embedded.plan import mark
 from libs.embedded.processes import Stop
 from libs.embedded.record import PartRecord
 from libs.embedded.runner import Runner
@@ -25,6 +28,7 @@ class Leftovers:
 
     def __init__(self, home: Home, *, say: Callable[..., None] = lambda *_, **__: None) -> None:
         self._say = say
+        self._home = home
         self._last = record.load(home)
         parts = self._last.parts if self._last else ()
         self._alive = {part.name: part for part in parts if part.process and part.process.alive}
@@ -40,8 +44,11 @@ class Leftovers:
         return {name: known[name] for part in self._alive for name in _PORTS.get(part, ()) if name in known}
 
     def end_services(self) -> None:
-        """Ends processes of services; blocking. Applications they started go on."""
-        self._end([part for part in self._alive.values() if part.name not in _PORTS])
+        """Ends processes of services, recorded or not; blocking. Applications they started go on."""
+        known = [part for part in self._alive.values() if part.name not in _PORTS]
+        pids = {part.pid for part in known}
+        lost = [process for process in processes.find_running(mark(self._home)) if process.pid not in pids]
+        self._end([*known, *(PartRecord("services", "ready", pid=one.pid, start=one.start) for one in lost)])
 
     def end(self) -> None:
         """Ends everything that is left; blocking."""
@@ -50,14 +57,16 @@ class Leftovers:
     def hand_over(self, runner: Runner, now: float) -> None:
         """Lets a runner adopt the process of its part, if it runs the same thing and answers."""
         part = self._alive.get(runner.node.name)
-        if part is None or part.process is None or not runner.node.adoptable:
+        if not runner.node.adoptable:
             return
         try:
             spec = runner.node.spec()
         except OSError:
             # Its password or configuration is gone: it cannot be what would run now.
             return
-        if spec.fingerprint == part.fingerprint and runner.adopt(part.process, spec, now):
+        if part is None or part.process is None:
+            self._end(strays(runner.node.name, spec))
+        elif spec.fingerprint == part.fingerprint and runner.adopt(part.process, spec, now):
             del self._alive[part.name]
 
     def _end(self, parts: list[PartRecord]) -> None:
@@ -72,3 +81,16 @@ class Leftovers:
             os.close(descriptor)
         for part in parts:
             self._alive.pop(part.name, None)
+
+
+def strays(name: str, spec: Spec) -> list[PartRecord]:
+    """Processes of this part that no record knows: their supervisor ended between starting and recording them.
+
+    Two servers in one room would ruin it. A part is told by its program and a path in its room; PostgreSQL looks for
+    itself, by the lock in its data.
+    """
+    room = [argument for argument in spec.argv[1:] if argument.startswith("/")]
+    if name == "postgres" or not room:
+        return []
+    found = processes.find_running(room[0], Path(spec.argv[0]).name)
+    return [PartRecord(name, "ready", pid=process.pid, start=process.start) for process in found]

@@ -195,7 +195,8 @@ class Plan:
         metrics = self._ports[f"metrics-{name}"]
         return Spec(
             name=name,
-            argv=(*self._program, f"--target={target}"),
+            # Means nothing to Python: by it a process is known as this platform's when no record is left.
+            argv=(self._program[0], "-X", mark(self._home), *self._program[1:], f"--target={target}"),
             env=self.services_environment(name),
             log=self._home.log(name),
             port=self._ports.get(name, metrics),
@@ -237,6 +238,11 @@ class Plan:
 
 
 _OK: Final = 200
+
+
+def mark(home: Home) -> str:
+    """Returns the argument by which processes of one platform's services are told from all others."""
+    return f"lightrail={home.path}"
 
 
 def _targets(settings: Settings) -> list[tuple[str, tuple[str, ...]]]:

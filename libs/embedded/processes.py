@@ -52,6 +52,24 @@ def find(pid: int) -> Process | None:
     return Process(pid, int(fields[19])) if fields and fields[0] not in _GONE else None
 
 
+def find_running(argument: str, program: str | None = None) -> list[Process]:
+    """Returns the processes that were given exactly this argument, of programs of this file name only when given."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            # It has ended meanwhile.
+            continue
+        is_meant = argument in argv[1:] and program in (None, Path(argv[0]).name)
+        process = find(int(entry.name)) if is_meant else None
+        if process:
+            found.append(process)
+    return found
+
+
 def boot() -> str:
     """Returns an id that changes whenever the machine starts: start times count from there."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

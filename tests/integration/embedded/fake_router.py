@@ -85,7 +85,7 @@ class Ads(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
     def __init__(self, edge: str, gateway: str) -> None:
         self._resources = resources(edge, gateway)
 
-    def DeltaAggregatedResources(  # noqa: N802 - named by the proto
+    def DeltaAggregatedResources(
         self, requests: Iterator[discovery_pb2.DeltaDiscoveryRequest], _context: grpc.ServicerContext
     ) -> Iterator[discovery_pb2.DeltaDiscoveryResponse]:
         for number, request in enumerate(requests):

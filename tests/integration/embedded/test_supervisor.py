@@ -106,6 +106,17 @@ async def test_a_pid_that_belongs_to_another_process_by_now_is_not_touched(platf
     await platform.stop()
 
 
+async def test_servers_that_no_record_knows_are_found_and_never_run_twice(platform: Supervised) -> None:
+    await platform.start()
+    before = {part: platform.found(part) for part in (*CORE, "auth")}
+    await platform.kill()
+    (platform.home.state / "platform.json").unlink()
+    await platform.start()
+    assert not [process for process in before.values() if process.alive]
+    assert platform.status().is_well
+    await platform.stop()
+
+
 async def test_after_everything_was_killed_it_starts_on_the_same_data_and_ports(platform: Supervised) -> None:
     await platform.start()
     before = platform.parts()

@@ -16,8 +16,8 @@ from libs.kernel.errors import Unavailable
 from libs.kernel.ids import new_id
 from libs.protogen.lightrail.build.v1 import build_pb2_grpc
 from libs.reconcile import Driver
+from libs.runtime import Follow, Module, Opened
 from libs.runtime.host import Host
-from libs.runtime.module import Follow, Module, Opened
 from libs.sandbox.sandbox import Sandbox
 from libs.sandbox.spec import Limits
 from services.build.adapters.archives import CheckedArchives, archive_limits

@@ -14,7 +14,10 @@ from libs.sandbox.spec import Mount
 
 TOOLS: Final = "/opt/lightrail"
 # People write "pip install" in their build commands; there is no pip in a uv environment, but uv does the same.
-_PIP: Final = '#!/bin/sh\nexec uv pip "$@"\n'
+_PIP: Final = """#!/bin/sh
+case "$1" in --version|-V) exec uv --version ;; esac
+exec uv pip "$@"
+"""
 
 
 class Tools:

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import pytest
+
+from services.build.domain.versions import newest, parse_version, satisfies
+
+
+@pytest.mark.parametrize(
+    ("version", "constraint", "allowed"),
+    [
+        ("3.11.7", "", True),
+        ("3.11.7", "3.11", True),
+        ("3.12.1", "3.11", False),
+        ("3.11.7", ">=3.11", True),
+        ("3.10.9", ">=3.11", False),
+        ("3.11.7", ">=3.10,<3.12", True),
+        ("3.12.0", ">=3.10, <3.12", False),
+        ("3.11.7", "~=3.11", True),
+        ("3.12.0", "~=3.11", True),
+        ("3.12.0", "~=3.11.2", False),
+        ("3.11.7", "^3.9", True),
+        ("4.0.0", "^3.9", False),
+        ("0.4.0", "^0.3.1", False),
+        ("3.11.7", "==3.11.*", True),
+        ("3.11.7", "!=3.11.*", False),
+        ("3.11.7", ">3.11", False),
+        ("3.12.0", ">3.11", True),
+        ("20.20.2", "20.x", True),
+        ("20.20.2", ">=18", True),
+        ("20.20.2", ">= 18 < 21", True),
+        ("20.20.2", "18 || 20", True),
+        ("22.1.0", "18 || 20", False),
+        ("20.20.2", "18 - 20", True),
+        ("20.20.2", "~20.1", False),
+        ("20.1.9", "~20.1", True),
+        ("20.20.2", "lts/*", True),
+    ],
+)
+def test_constraints_allow_what_their_ecosystems_allow(version: str, constraint: str, allowed: bool) -> None:  # noqa: FBT001 - a table
+    assert satisfies(parse_version(version), constraint) is allowed
+
+
+def test_the_newest_that_fits_is_taken() -> None:
+    have = [parse_version(text) for text in ("3.10.1", "3.11.7", "3.12.2", "3.13.0")]
+    assert newest(have, ">=3.10,<3.13") == (3, 12, 2)
+    assert newest(have, "3.9") is None

@@ -30,6 +30,9 @@ KEEP_BYTES: Final = 512 * 1024 * 1024
 DEDUPE_SECONDS: Final = 120
 ACK_WAIT_SECONDS: Final = 30
 FETCH: Final = 32
+# Silence after which a consumer makes sure that it still exists.
+QUIET_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 0.25
 _log = get_logger("bus/nats")
 
 
@@ -117,7 +120,7 @@ class NatsBus:
                     yield delivery
             except (Error, APIError, OSError) as error:
                 _log.info("consumer.lost", durable=durable, error=str(error) or type(error).__name__)
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(RETRY_SECONDS)
                 await self._mend()
 
     async def _mend(self) -> None:
@@ -130,9 +133,9 @@ class NatsBus:
 async def _batches(subscription: JetStreamContext.PullSubscription) -> AsyncIterator[Delivery]:
     while True:
         try:
-            raws = await subscription.fetch(FETCH, timeout=30, heartbeat=5)
+            raws = await subscription.fetch(FETCH, timeout=QUIET_SECONDS)
         except NatsTimeout:
-            await subscription.consumer_info()
+            await subscription.consumer_info()  # raises when the stream is gone: then everything is made again
             continue
         for raw in raws:
             yield _NatsDelivery(raw)

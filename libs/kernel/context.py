@@ -73,7 +73,7 @@ class Ctx:
     def only_workspace(self, asked: str) -> str:
         """The workspace meant by a call that may leave it out: the one asked for, else the caller's only one."""
         if asked:
-            self.allow(asked, what=f"Workspace {asked}")
+            self.allow(asked, what=f"Workspace {asked[:64]}")
             return asked
         if len(self.actor.roles) == 1:
             workspace = next(iter(self.actor.roles))

@@ -19,7 +19,7 @@ from libs.rpc.authorization import permits, rule
 from libs.rpc.client import OPTIONS
 from libs.rpc.context import act, acting
 from libs.rpc.identity import Identity
-from libs.rpc.status import code_of, trailer_of
+from libs.rpc.status import code_of, message_of, trailer_of
 from libs.telemetry import get_logger, span
 
 SECONDS: Final = Histogram("lightrail_rpc_seconds", "Time of calls served.", ["method", "code"])
@@ -124,7 +124,7 @@ class _Door(grpc.aio.ServerInterceptor):
     async def _refuse(self, method: str, failure: Failure, context: Any) -> None:
         if failure.kind == "unavailable":
             self._log.info("call.unavailable", method=method, error=str(failure))
-        await context.abort(code_of(failure), failure.message, trailer_of(failure))
+        await context.abort(code_of(failure), message_of(failure), trailer_of(failure))
 
     async def _admit(self, method: str, metadata: dict[str, str], context: Any) -> Ctx:
         row = rule(method)

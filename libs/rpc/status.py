@@ -10,6 +10,8 @@ import msgspec
 from libs.kernel.errors import Conflict, Denied, Exhausted, Failure, Invalid, NotFound, Unavailable
 
 TRAILER: Final = "lightrail-failure-bin"
+# Characters of a message on the wire: gRPC drops a call whose metadata passes 8 KiB.
+LONGEST_MESSAGE: Final = 1500
 _CODES: Final[dict[type[Failure], grpc.StatusCode]] = {
     NotFound: grpc.StatusCode.NOT_FOUND,
     Conflict: grpc.StatusCode.FAILED_PRECONDITION,
@@ -31,9 +33,15 @@ def code_of(failure: Failure) -> grpc.StatusCode:
     return _CODES[type(failure)]
 
 
+def message_of(failure: Failure) -> str:
+    """The failure's sentence, cut where it would break the call."""
+    text = failure.message
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 1]}…"
+
+
 def trailer_of(failure: Failure) -> tuple[tuple[str, bytes], ...]:
     """What a status has no place for: the field and the hint."""
-    return ((TRAILER, msgspec.json.encode({"field": failure.field, "hint": failure.hint})),)
+    return ((TRAILER, msgspec.json.encode({"field": failure.field, "hint": failure.hint and failure.hint[:500]})),)
 
 
 def failure_of(error: grpc.aio.AioRpcError) -> Failure | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest_asyncio
 from libs.bus import Bus, MemoryBus, Message, connect, matches
 from libs.kernel.clock import Clock
 from libs.kernel.ids import new_id
+from libs.kernel.secret import Secret
 
 
 @pytest_asyncio.fixture(params=["memory", "nats"])
@@ -97,3 +99,38 @@ async def test_listener_hears_only_from_now_on(any_bus: Bus, noun: str) -> None:
 )
 def test_patterns_match_as_in_nats(pattern: str, subject: str, yes: bool) -> None:  # noqa: FBT001 - a table of cases
     assert matches(pattern, subject) is yes
+
+
+async def test_message_after_a_long_silence_arrives_at_once(
+    any_bus: Bus, noun: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("libs.bus.nats.QUIET_SECONDS", 0.3)
+    async with any_bus.consume(f"lightrail.{noun}.>", noun) as deliveries, asyncio.TaskGroup() as group:
+        for number in range(3):
+            coming = group.create_task(_next(deliveries))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.8):
+                    await asyncio.shield(coming)
+            await any_bus.publish(
+                Message(f"lightrail.{noun}.a.v1", str(number).encode()), message_id=f"{noun}-{number}"
+            )
+            delivery = await coming
+            assert (delivery.message.data, delivery.attempts) == (str(number).encode(), 1)
+            await delivery.ack()
+
+
+async def test_consumer_goes_on_after_the_stream_was_lost(nats_url: Secret[str], noun: str) -> None:
+    made = await connect(nats_url, name="contract")
+    subject = f"lightrail.{noun}.a.v1"
+    async with made.consume(f"lightrail.{noun}.>", noun) as deliveries:
+        await made.publish(Message(subject, b"1"), message_id=f"{noun}-1")
+        await (await _next(deliveries)).ack()
+        await made._js.delete_consumer("LIGHTRAIL", noun)
+
+        async def publish_until_heard() -> bytes:
+            await made.publish(Message(subject, b"2"), message_id=f"{noun}-2")
+            data: bytes = (await _next(deliveries, 30)).message.data
+            return data
+
+        assert await publish_until_heard() in (b"1", b"2")  # a new consumer starts from the first; the inbox dedupes
+    await made.close()

@@ -140,6 +140,13 @@ async def test_failure_crosses_the_wire_whole(run: Run, failure: Invalid) -> Non
     )
 
 
+async def test_very_long_message_is_cut_and_still_arrives(run: Run) -> None:
+    world, _ = await run("metering")
+    world.servicer.failure = Invalid("ä" * 50_000)
+    with pytest.raises(Invalid, match="ä…$"):
+        await world.ask()
+
+
 async def test_stranger_without_a_role_is_stopped_at_the_door(run: Run) -> None:
     world, _ = await run("metering")
     with pytest.raises(Denied):

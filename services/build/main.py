@@ -14,7 +14,6 @@ from libs.db import Database, listen
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
 from libs.kernel.ids import new_id
-from libs.protogen.lightrail.build.v1 import build_pb2_grpc
 from libs.reconcile import Driver
 from libs.runtime import Follow, Module, Opened
 from libs.runtime.host import Host
@@ -38,7 +37,7 @@ from services.build.config import Settings
 from services.build.events.codec import encode
 from services.build.events.subscriptions import SOURCE, handlers
 from services.build.loops.builds import BuildLoop
-from services.build.rpc.servicer import BuildServicer
+from services.build.rpc.servicer import served
 from services.build.store.artifacts import OutboxFacts, PostgresArtifacts, PostgresDependencyLayers, PostgresSnapshots
 from services.build.store.builds import CHANNEL, PostgresBuilds
 from services.build.store.log import PostgresLog
@@ -87,7 +86,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         driver = Driver(loop, host.clock, concurrency=settings.concurrency)
         loop.freed = driver.wake
         yield Opened(
-            servicers=[(build_pb2_grpc.add_BuildServiceServicer_to_server, BuildServicer(uploads, desk))],
+            servicers=[served(uploads, desk)],
             loops=[driver.run, lambda: wake_on_notify(db, driver, host.clock)],
             follows=[Follow(SOURCE, handlers(reactions))],
         )

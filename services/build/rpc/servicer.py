@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -70,6 +70,11 @@ class BuildServicer(build_pb2_grpc.BuildServiceServicer):
         """Gives what a runtime needs."""
         artifact = await self._desk.artifact(request.digest)
         return build_pb2.GetArtifactResponse(artifact=artifact_message(artifact))
+
+
+def served(uploads: Uploads, desk: BuildDesk) -> tuple[Callable[[Any, grpc.aio.Server], None], BuildServicer]:
+    """The servicer behind the function that adds it to a server."""
+    return build_pb2_grpc.add_BuildServiceServicer_to_server, BuildServicer(uploads, desk)
 
 
 async def _chunks(

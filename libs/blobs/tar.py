@@ -144,10 +144,11 @@ def _number(digits: bytes) -> int:
 
 
 def _check_sum(header: bytes) -> None:
-    claimed = _field(header[148:156])
     blanked = header[:148] + b" " * 8 + header[156:]
-    if claimed not in {sum(blanked), sum(struct.unpack(f"{BLOCK}b", blanked))}:
-        raise Invalid("This is no tar archive, or it is damaged.")
+    right = {sum(blanked), sum(struct.unpack(f"{BLOCK}b", blanked))}
+    claimed = header[148:156].split(b"\0", 1)[0].strip(b" ")
+    if not claimed or claimed.strip(b"01234567") or int(claimed, 8) not in right:
+        raise Invalid("This is no tar archive, or it is damaged.", field="archive")
 
 
 def _bounded(size: int) -> int:

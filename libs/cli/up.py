@@ -54,6 +54,9 @@ async def up(
     packing = asyncio.ensure_future(asyncio.to_thread(pack.pack, source))
     try:
         async with session.connect() as client:
+            if new or store.link(session.api(), place) is None:
+                # Something may have to be made: not for a directory that cannot be packed.
+                await packing
             chosen = await _chosen(client, place, service=service, environment=environment, new=new)
             packed = await packing
             with packed.file:

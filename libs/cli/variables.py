@@ -44,10 +44,11 @@ async def list_variables(
     if as_json:
         screen.emit(variables)
         return 0
-    for row in variables.items:
+    shown = [row for row in variables.items if rendered or not row.provided]
+    for row in shown:
         value = screen.styled("(sealed)", "dim") if row.value is None else row.value
         screen.say(f"{screen.styled(row.name, 'cyan')}={value}")
-    if not variables.items:
+    if not shown:
         screen.note("No variables yet. Set one with: lr variables set NAME=VALUE")
     return 0
 

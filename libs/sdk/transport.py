@@ -114,9 +114,6 @@ class Transport:
                         if not event.data:
                             # Only how long to wait before connecting again: no event.
                             continue
-                        if not event.data:
-                            # A retry hint alone.
-                            continue
                         if event.event == "end":
                             return
                         if event.event == "error":

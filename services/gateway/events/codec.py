@@ -18,6 +18,10 @@ from libs.protogen.lightrail.router.v1 import events_pb2 as router
 from services.gateway.app.ports import Event
 
 _DEPLOYMENT_STATES: Final = (
+    "queued",
+    "waiting",
+    "needs_approval",
+    "sleeping",
     "initializing",
     "building",
     "deploying",

@@ -128,7 +128,7 @@ def _parts(parts: Mapping[str, str]) -> str:
     rows = [("gateway", "ready"), *parts.items()]
     chips = [
         f'<span class="part"><span class="dot {"good" if state == "ready" else "bad"}"></span>{escape(name)}'
-        f"<small>{escape(state)}</small></span>"
+        f"{'' if state == 'ready' else f'<small>{escape(state)}</small>'}</span>"
         for name, state in rows
     ]
     return f'<div class="parts">{"".join(chips)}</div>'

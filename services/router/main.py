@@ -25,12 +25,13 @@ from services.router.domain.world import Spot
 from services.router.events.codec import RecordedFacts
 from services.router.events.subscriptions import project
 from services.router.loops.announce import AnnounceEndpoints
-from services.router.loops.edge import TellEdges
+from services.router.loops.edge import WORLD, TellEdges
 from services.router.loops.retire import RetireEndpoints
 from services.router.rpc.servicer import ADD, RouterServicer
 from services.router.store.postgres import MIGRATIONS, PostgresNames, PostgresPublications, PostgresWorlds
 
 WORLD_FILE = "router-world.json"
+DATABASE_RETRY_SECONDS = 0.5
 
 
 @asynccontextmanager
@@ -61,8 +62,9 @@ async def _database(host: Host, stack: AsyncExitStack) -> Database:
     while True:
         try:
             return await stack.enter_async_context(host.database(MIGRATIONS))
-        except Unavailable as error:
+        except (Unavailable, OSError) as error:
             get_logger("router").warning("database.awaited", error=str(error))
+            await host.clock.sleep(DATABASE_RETRY_SECONDS)
 
 
 def _wire(
@@ -72,6 +74,10 @@ def _wire(
     publications = PostgresPublications(db)
     worlds = PostgresWorlds(db, host.clock)
     telling = Driver(TellEdges(worlds, edges, memory), host.clock)
+
+    def wake() -> None:
+        telling.wake(WORLD)
+
     commands = Commands(
         work=db.tx,
         names=names,
@@ -81,15 +87,15 @@ def _wire(
         edges=edges,
         clock=host.clock,
         base_domain=settings.base_domain,
-        wake=telling.wake,
+        wake=wake,
     )
     servicer = RouterServicer(commands, Queries(names, publications, gauges, settings.edge_port))
-    retiring = Driver(RetireEndpoints(publications, gauges, host.clock, telling.wake), host.clock)
+    retiring = Driver(RetireEndpoints(publications, gauges, host.clock, wake), host.clock)
     announcing = Driver(AnnounceEndpoints(publications, edges, commands.announce), host.clock)
     return Opened(
         servicers=[(ADD, servicer)],
         loops=[telling.run, retiring.run, announcing.run],
-        follows=[Follow("project", project(Reactions(db.tx, worlds, telling.wake)))],
+        follows=[Follow("project", project(Reactions(db.tx, worlds, wake)))],
     )
 
 

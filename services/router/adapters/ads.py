@@ -228,6 +228,14 @@ class Edges(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
         snapshot = self._snapshot
         if snapshot is None or snapshot.provisional or snapshot.revision < revision:
             return Unavailable("The router has not read its database yet.", hint="Ask again in a moment.")
+        deaf = {
+            stream.node: refusal.reason
+            for stream in self._streams
+            for refusal in stream.session.lanes[Kind.LISTENERS].refused.values()
+        }
+        if deaf:
+            edge, reason = next(iter(sorted(deaf.items())))
+            return Unavailable(f"The edge {edge} cannot listen: {reason}", hint="It tries again every few seconds.")
         slow = sorted(
             stream.node for stream in self._streams if stream.session.serving(snapshot, key)[0] is not Serving.YES
         )

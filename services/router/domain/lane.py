@@ -43,13 +43,21 @@ class Lane:
     flying: Batch | None = None
     _pieces: list[list[str]] = field(default_factory=list)
     _forgotten: set[str] = field(default_factory=set)
+    # Asked for, and told that there is no such thing.
+    _absent: set[str] = field(default_factory=set)
 
     def propose(
-        self, target: Mapping[str, Resource], *, keep: Collection[str] = (), owed: bool = False
+        self,
+        target: Mapping[str, Resource],
+        *,
+        keep: Collection[str] = (),
+        asked: Collection[str] = (),
+        owed: bool = False,
     ) -> Batch | None:
         """Returns the next batch and counts it as under way; None: nothing to say, or an answer is awaited.
 
-        `keep` are not removed yet though they left the target. `owed`: say something even if nothing changed.
+        `keep` are not removed yet though they left the target. What is `asked` for and does not exist is told as gone,
+        once. `owed`: say something even if nothing changed.
         """
         if self.flying is not None:
             return None
@@ -57,6 +65,7 @@ class Lane:
             del self.refused[name]
         news = {name: wanted for name, wanted in target.items() if self._wants(name, wanted)}
         gone = tuple(name for name in self.held if name not in target and name not in keep)
+        gone += tuple(name for name in asked if not (name in target or name in self.held or name in self._absent))
         piece = self._piece(news)
         if piece:
             news, gone = piece, ()
@@ -73,10 +82,12 @@ class Lane:
         batch = self._land()
         for name, resource in batch.news.items():
             self.refused.pop(name, None)
+            self._absent.discard(name)
             if name not in self._forgotten:
                 self.held[name] = resource
         for name in batch.gone:
-            self.held.pop(name, None)
+            if self.held.pop(name, None) is None and name not in self._forgotten:
+                self._absent.add(name)
         return batch
 
     def refuse(self, reason: str) -> Batch:
@@ -96,8 +107,14 @@ class Lane:
         """Takes note that the edge has it no more, or asks for it again."""
         self.held.pop(name, None)
         self.refused.pop(name, None)
+        self._absent.discard(name)
         if self.flying is not None:
             self._forgotten.add(name)
+
+    def holding(self, name: str) -> Resource | None:
+        """What the edge holds under this name and is not just being told to drop."""
+        leaving = self.flying is not None and name in self.flying.gone
+        return None if leaving else self.held.get(name)
 
     def settled(self, name: str) -> bool:
         """Whether the edge has said yes or no to some version of it."""

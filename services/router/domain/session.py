@@ -64,11 +64,6 @@ class Session:
         lane = self.lanes[kind]
         if reason is not None:
             return lane.refuse(reason)
-        if kind is Kind.CLUSTERS and lane.flying is not None:
-            # A changed cluster warms up anew and waits for its endpoints, which the edge does not ask for again.
-            for name in lane.flying.news:
-                if name in lane.held:
-                    self.lanes[Kind.ENDPOINTS].forget(name)
         if kind is Kind.ROUTES:
             self._routes_known = True
         return lane.accept()
@@ -106,13 +101,14 @@ class Session:
             wanted.append((Kind.ENDPOINTS, place.cluster, snapshot.endpoints[place.cluster]))
         if place.site:
             wanted.append((Kind.ROUTES, place.site, snapshot.sites[place.site].ready))
-        waiting = False
+        listening = self.lanes[Kind.LISTENERS].held
+        waiting = any(name not in listening for name in snapshot.listeners)
         for kind, name, resource in wanted:
             lane = self.lanes[kind]
             refusal = lane.refused.get(name)
             if refusal is not None and refusal.version == resource.version:
                 return Serving.REFUSED, refusal.reason
-            held = lane.held.get(name)
+            held = lane.holding(name)
             waiting = waiting or held is None or held.version != resource.version
         return (Serving.NOT_YET if waiting else Serving.YES), ""
 
@@ -131,12 +127,17 @@ class Session:
             self._routes_version = initial.get(ROUTES, "")
         else:
             self.lanes[kind].held = {name: Resource(version) for name, version in initial.items()}
+        if kind is Kind.ENDPOINTS and (flying := self.lanes[Kind.CLUSTERS].flying) is not None:
+            self._warm_up_anew(flying)
 
     def _propose(self, kind: Kind, snapshot: Snapshot) -> Batch | None:
         lane = self.lanes[kind]
         owed = kind in self._owed
         if kind is Kind.CLUSTERS:
-            return lane.propose(snapshot.clusters, keep=self._in_use(), owed=owed)
+            batch = lane.propose(snapshot.clusters, keep=self._in_use(), owed=owed)
+            if batch is not None:
+                self._warm_up_anew(batch)
+            return batch
         if kind is Kind.LISTENERS:
             return lane.propose(snapshot.listeners, owed=owed)
         if kind is Kind.ENDPOINTS:
@@ -145,9 +146,19 @@ class Session:
                 target = {name: snapshot.endpoints[name] for name in names if name in snapshot.endpoints}
             else:
                 target = {name: found for name, found in snapshot.endpoints.items() if name in names}
-            # What left the world leaves the edge with its cluster.
-            return lane.propose(target, keep=lane.held)
+            # What left the world leaves the edge with its cluster. But a cluster that still waits for what is not
+            # there any more must be told so: until all are warm, the edge takes no other change of clusters.
+            return lane.propose(target, keep=lane.held, asked=names)
         return self._propose_routes(lane, snapshot, owed=owed)
+
+    def _warm_up_anew(self, clusters: Batch) -> None:
+        """Lets the endpoints of changed clusters go right behind them.
+
+        A changed cluster waits for its endpoints, which the edge does not ask for again, and the edge answers about
+        clusters only when all of them are warm.
+        """
+        for name in clusters.news:
+            self.lanes[Kind.ENDPOINTS].forget(name)
 
     def _propose_routes(self, lane: Lane, snapshot: Snapshot, *, owed: bool) -> Batch | None:
         if not self._routes_known and not self._settled(snapshot):
@@ -168,9 +179,9 @@ class Session:
         )
 
     def _warm(self, cluster: str, snapshot: Snapshot) -> bool:
-        return cluster in self.lanes[Kind.CLUSTERS].held and (
-            cluster not in snapshot.endpoints or cluster in self.lanes[Kind.ENDPOINTS].held
-        )
+        if self.lanes[Kind.CLUSTERS].holding(cluster) is None:
+            return False
+        return cluster not in snapshot.endpoints or self.lanes[Kind.ENDPOINTS].holding(cluster) is not None
 
     def _allowed(self, lane: Lane, snapshot: Snapshot) -> dict[str, Resource]:
         allowed = {}

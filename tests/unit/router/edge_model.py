@@ -39,11 +39,12 @@ class Edge:
     # Clusters that wait for endpoints since they were added or changed.
     warming: set[str] = field(default_factory=set)
     batches: int = 0
-    stalls: list[str] = field(default_factory=list)
+    _unsaid: list[str | None] = field(default_factory=list)
 
     def connect(self) -> None:
         """Opens a stream, telling what it holds."""
         self.session = Session()
+        self._unsaid.clear()
         self.session.hear(Kind.CLUSTERS, initial=self.clusters)
         self.session.hear(Kind.ENDPOINTS, subscribe=list(self.clusters_with_endpoints()), initial=self.endpoints)
         self.session.hear(Kind.LISTENERS, initial=self.listeners)
@@ -59,6 +60,7 @@ class Edge:
         for _ in range(most):
             said = list(self.session.proposals(target))
             if not said:
+                assert not self._unsaid, f"these wait for their endpoints for ever: {self.warming}"
                 return
             for kind, batch in said:
                 self.batches += 1
@@ -71,15 +73,15 @@ class Edge:
         if kind is Kind.CLUSTERS:
             self._take_clusters(good, batch.gone)
         elif kind is Kind.ENDPOINTS:
-            for name, resource in good.items():
-                assert name in self.clusters, "endpoints of a cluster that is not there"
-                self.endpoints[name] = resource.version
-                self.warming.discard(name)
+            # What it does not ask for any more, it ignores.
+            self.endpoints.update({name: resource.version for name, resource in good.items() if name in self.clusters})
+            # Envoy goes on without endpoints when it must refuse them.
+            self.warming.difference_update(batch.news, batch.gone)
         elif kind is Kind.LISTENERS:
             self.listeners.update({name: resource.version for name, resource in good.items()})
         elif not wrong:
             self._take_routes(self.session.table(batch))
-        self.session.answer(kind, f"bad: {', '.join(wrong)}" if wrong else None)
+        self._answer(kind, f"bad: {', '.join(wrong)}" if wrong else None)
         if kind is Kind.CLUSTERS:
             new = [name for name in good if name != GATEWAY and name not in self.endpoints]
             lost = [name for name in batch.gone if name in self.endpoints]
@@ -89,6 +91,17 @@ class Edge:
                 self.session.hear(Kind.ENDPOINTS, subscribe=new, unsubscribe=lost)
         if kind is Kind.LISTENERS and not wrong and Kind.ROUTES not in self.session.asked:
             self.session.hear(Kind.ROUTES, subscribe=[ROUTES])
+
+    def _answer(self, kind: Kind, reason: str | None) -> None:
+        """Says yes or no; about clusters only when all of them are warm, as Envoy does."""
+        if kind is Kind.CLUSTERS:
+            self._unsaid.append(reason)
+        else:
+            self.session.answer(kind, reason)
+        if not self.warming:
+            for late in self._unsaid:
+                self.session.answer(Kind.CLUSTERS, late)
+            self._unsaid.clear()
 
     def _take_clusters(self, good: dict[str, Resource], gone: Collection[str]) -> None:
         for name, resource in good.items():

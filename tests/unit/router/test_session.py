@@ -78,6 +78,21 @@ def test_a_changed_cluster_gets_its_endpoints_again() -> None:
     assert not edge.warming, "a changed cluster would wait for ever"
 
 
+def test_clusters_that_changed_while_the_router_was_away_get_their_endpoints_again() -> None:
+    target = snapshot({"a": (1, True)})
+    edge = a_new_edge(target)
+    newer = Snapshot(2, target.listeners, {**target.clusters, "a": Resource("c2")}, target.endpoints, target.sites)
+    edge.session = Session()
+    edge.session.hear(Kind.CLUSTERS, initial=edge.clusters)
+    said = list(edge.session.proposals(newer))
+    edge.session.hear(Kind.ENDPOINTS, subscribe=["a"], initial=edge.endpoints)
+    for kind, batch in said:
+        edge.take(kind, batch)
+    edge.settle(newer)
+    assert edge.clusters["a"] == "c2"
+    assert not edge.warming
+
+
 def test_one_bad_resource_is_found_among_many_and_the_others_arrive() -> None:
     good = snapshot(dict.fromkeys("abcdef", (1, True)))
     edge = a_new_edge(good)
@@ -161,7 +176,7 @@ def test_any_history_ends_with_all_that_is_good_in_place(
     assert set(edge.routes) == {"*", *last}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(APPS, min_size=2, max_size=5), st.data())
 def test_changes_that_come_while_the_edge_still_thinks_are_not_lost(
     history: list[dict[str, tuple[int, bool]]], data: st.DataObject

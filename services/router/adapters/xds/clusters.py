@@ -26,6 +26,8 @@ from services.router.domain.world import Endpoint, Key, Spot
 GATEWAY: Final = "gateway"
 APP_PREFIX: Final = "app/"
 CONNECT_WITHIN: Final = timedelta(seconds=5)
+# A safety net: a cluster without its endpoints holds up every other change of clusters.
+ENDPOINTS_WITHIN: Final = timedelta(seconds=10)
 # Shorter than the keep-alive of the servers people use (2 s and up), so that Envoy is the side that closes:
 # a request never meets a connection that the app is just closing.
 UPSTREAM_KEEP_ALIVE: Final = timedelta(seconds=1)
@@ -84,7 +86,7 @@ def app_cluster(name: str) -> Cluster:
     cluster.MergeFrom(
         Cluster(
             type=Cluster.EDS,
-            eds_cluster_config=Cluster.EdsClusterConfig(eds_config=over_ads()),
+            eds_cluster_config=Cluster.EdsClusterConfig(eds_config=over_ads(ENDPOINTS_WITHIN)),
             lb_policy=Cluster.LEAST_REQUEST,
             ignore_health_on_host_removal=True,
             outlier_detection=_outliers(),

@@ -47,9 +47,9 @@ def address(spot: Spot) -> Address:
     return Address(socket_address=SocketAddress(address=spot.address, port_value=spot.port))
 
 
-def over_ads() -> ConfigSource:
-    """Where to get it: on the stream that is there, waiting as long as it takes."""
-    return ConfigSource(ads=AggregatedConfigSource(), initial_fetch_timeout=Duration(), resource_api_version=V3)
+def over_ads(within: timedelta = timedelta()) -> ConfigSource:
+    """Where to get it: on the stream that is there. Zero: waiting as long as it takes."""
+    return ConfigSource(ads=AggregatedConfigSource(), initial_fetch_timeout=span(within), resource_api_version=V3)
 
 
 def is_address(text: str) -> bool:

@@ -81,7 +81,12 @@ def inspect(
     source: Path, limits: ArchiveLimits | None = None, *, foreign_links: bool = False, digest: str | None = None
 ) -> Unpacked:
     """Reads an archive to its end without writing anything; raises what `unpack` would."""
-    return _read(source, limits or ArchiveLimits(), foreign_links, digest, lambda _entry, _place, _target, _read: None)
+    return _read(
+        source,
+        Ledger(limits or ArchiveLimits(), foreign_links=foreign_links),
+        digest,
+        lambda _entry, _place, _target, _read: None,
+    )
 
 
 def unpack(
@@ -104,7 +109,7 @@ def unpack(
     root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     tree = _Tree(root)
     try:
-        return _read(source, limits or ArchiveLimits(), foreign_links, digest, tree.put)
+        return _read(source, Ledger(limits or ArchiveLimits(), foreign_links=foreign_links), digest, tree.put)
     except BaseException as error:
         shutil.rmtree(target, ignore_errors=True)
         if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -118,8 +123,7 @@ def unpack(
 Put = Callable[[Entry, Place, "Place | None", Read], None]
 
 
-def _read(source: Path, limits: ArchiveLimits, foreign_links: bool, digest: str | None, put: Put) -> Unpacked:  # noqa: FBT001
-    ledger = Ledger(limits, foreign_links=foreign_links)
+def _read(source: Path, ledger: Ledger, digest: str | None, put: Put) -> Unpacked:
     with source.open("rb") as file:
         raw = _Source(file)
         with _opened(raw, file) as stream:

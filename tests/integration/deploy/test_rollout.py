@@ -7,40 +7,18 @@ import pytest
 
 from libs.db import Database
 from libs.kernel.errors import Conflict, Invalid, NotFound
-from libs.testing.clock import VirtualClock
-from libs.testing.faults import Plan, repeats_harmlessly, survives_failure_at_every_step
 from services.deploy.app.commands import NewDeployment
 from services.deploy.app.ports import Filter, LogQuery
 from services.deploy.domain.machine import State
-from services.deploy.domain.model import Deployment, Settings
 from services.deploy.store import MIGRATIONS
-from tests.integration.deploy.world import OWNER, STRANGER, World
-from tests.unit.deploy.memory_runtime import MemoryRuntime
+from tests.integration.deploy.world import OWNER, STRANGER, UPLOAD, World, deploy, empty_world
 
-UPLOAD = NewDeployment(service_id="svc_a", snapshot_id="snp_a")
 OpenDatabase = Callable[..., Awaitable[Database]]
 
 
 @pytest.fixture
 async def world(open_db: OpenDatabase) -> World:
-    return await make(await open_db("deploy", MIGRATIONS))
-
-
-async def make(db: Database, faults: Plan | None = None) -> World:
-    """An empty world on this database."""
-    clock = VirtualClock()
-    await db.execute("truncate deployments, releases, instances, routes, log_lines, outbox")
-    return World(db, MemoryRuntime(clock), clock, faults)
-
-
-async def deploy(world: World, digest: str = "sha256:1") -> Deployment:
-    """Uploads, builds and settles."""
-    made = await world.commands.create(OWNER, UPLOAD)
-    await world.settle()
-    await world.react(world.reactions.build_started(made.id))
-    await world.react(world.reactions.build_succeeded(made.id, digest))
-    await world.settle()
-    return await world.store.get(OWNER, made.id)
+    return await empty_world(await open_db("deploy", MIGRATIONS))
 
 
 async def test_upload_becomes_active_and_each_state_is_told(world: World) -> None:
@@ -180,40 +158,3 @@ async def test_pages_are_newest_first_and_end(world: World) -> None:
     second, end = await world.queries.find(OWNER, Filter(before=cursor), 3)
     assert [d.id for d in first + second] == made[::-1]
     assert end == ""
-
-
-async def _scenario(
-    db: Database, faults: Plan
-) -> tuple[Callable[[], Awaitable[object]], Callable[[], Awaitable[object]]]:
-    """Two versions, the second of which replaces the first, under the rollout loop, the reaper and the reactions."""
-    world = await make(db, faults)
-    world.others.settings = Settings(drain_seconds=1)
-    calm = faults.fail_at
-    faults.fail_at = -1
-    first = await deploy(world)
-    second = await world.commands.create(OWNER, UPLOAD)
-    await world.settle()
-    faults.calls, faults.fail_at = 0, calm
-    faults.names.clear()
-
-    async def act() -> None:
-        await world.react(world.reactions.build_succeeded(second.id, "sha256:2"))
-        await world.settle()
-
-    async def state() -> object:
-        assert first.state is State.ACTIVE
-        return await world.outcome()
-
-    return act, state
-
-
-async def test_rollout_reaper_and_reaction_repeat_harmlessly(open_db: OpenDatabase) -> None:
-    db = await open_db("deploy", MIGRATIONS)
-    await repeats_harmlessly(lambda plan: _scenario(db, plan), times=2)
-
-
-@pytest.mark.timeout(300)
-async def test_rollout_reaper_and_reaction_survive_failure_at_every_step(open_db: OpenDatabase) -> None:
-    db = await open_db("deploy", MIGRATIONS)
-    steps = await survives_failure_at_every_step(lambda plan: _scenario(db, plan), times=2)
-    assert steps > 20

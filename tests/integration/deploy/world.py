@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -12,26 +12,29 @@ from libs.kernel.clock import Clock
 from libs.kernel.context import Actor, Ctx, Role
 from libs.kernel.errors import NotFound
 from libs.reconcile import Again
+from libs.testing.clock import VirtualClock
 from libs.testing.faults import Faulty, Plan
-from services.deploy.app.commands import Commands
+from services.deploy.app.commands import Commands, NewDeployment
 from services.deploy.app.journal import Journal
-from services.deploy.app.ports import Service, Variables
+from services.deploy.app.ports import Filter, Service, Variables
 from services.deploy.app.queries import Queries
 from services.deploy.app.reactions import Reactions
 from services.deploy.app.rollout import Rollout
 from services.deploy.app.runtime import Runtime
 from services.deploy.domain.facts import Fact
 from services.deploy.domain.instance import Artifact
-from services.deploy.domain.model import Endpoint, Resources, Settings
+from services.deploy.domain.model import Deployment, Endpoint, Resources, Settings
 from services.deploy.domain.plan import Check
 from services.deploy.events.codec import encode
 from services.deploy.loops.reaper import ReaperLoop
 from services.deploy.loops.rollout import RolloutLoop
 from services.deploy.store.logs import PostgresLogs
 from services.deploy.store.postgres import PostgresStore
+from tests.unit.deploy.memory_runtime import MemoryRuntime
 
 OWNER = Ctx(Actor("user", "usr_a", {"wsp_a": Role.OWNER}), Role.DEVELOPER)
 STRANGER = Ctx(Actor("user", "usr_b", {"wsp_b": Role.OWNER}), Role.VIEWER)
+UPLOAD = NewDeployment(service_id="svc_a", snapshot_id="snp_a")
 ARTIFACT = Artifact("sha256:1", (), "serve", {}, "/app", "web", (), "python")
 
 
@@ -86,6 +89,8 @@ class PlainKeyring:
 
 class World:
     """Everything of deploy but its doors. `faults` breaks the nth call of any port."""
+
+    everything = Filter()
 
     def __init__(self, db: Database, runtime: Runtime, clock: Clock, faults: Plan | None = None) -> None:
         plan = faults or Plan()
@@ -167,4 +172,18 @@ class World:
         }
 
 
-MakeWorld = Callable[..., Awaitable[World]]
+async def empty_world(db: Database, faults: Plan | None = None) -> World:
+    """An empty world on this database."""
+    clock = VirtualClock()
+    await db.execute("truncate deployments, releases, instances, routes, log_lines, outbox")
+    return World(db, MemoryRuntime(clock), clock, faults)
+
+
+async def deploy(world: World, digest: str = "sha256:1") -> Deployment:
+    """Uploads, builds and settles."""
+    made = await world.commands.create(OWNER, UPLOAD)
+    await world.settle()
+    await world.react(world.reactions.build_started(made.id))
+    await world.react(world.reactions.build_succeeded(made.id, digest))
+    await world.settle()
+    return await world.store.get(OWNER, made.id)

@@ -84,7 +84,7 @@ def _read(name: str) -> dict[str, Any]:
     path = directory() / name
     try:
         content = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, ValueError) as error:
         raise Invalid(f"{path} cannot be read: {error}.", hint="Remove it; lr login makes it anew.") from error

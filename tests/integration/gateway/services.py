@@ -17,7 +17,7 @@ from libs.kernel.ids import new_id
 from libs.kernel.units import MIB
 from libs.protogen.lightrail.auth.v1 import auth_pb2, auth_pb2_grpc
 from libs.protogen.lightrail.build.v1 import build_pb2, build_pb2_grpc
-from libs.protogen.lightrail.common.v1 import facts_pb2, facts_pb2_grpc
+from libs.protogen.lightrail.common.v1 import authorization_pb2, facts_pb2, facts_pb2_grpc
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2, deploy_pb2_grpc
 from libs.protogen.lightrail.metering.v1 import metering_pb2, metering_pb2_grpc
 from libs.protogen.lightrail.project.v1 import project_pb2, project_pb2_grpc
@@ -62,7 +62,7 @@ class World:
     def sign_up(self, email: str, *, operator: bool = False) -> str:
         """An account with a workspace of its own; gives its session token."""
         user, workspace = new_id("user", self.clock), auth_pb2.Workspace(id=new_id("workspace", self.clock), name=email)
-        workspace.role = 4
+        workspace.role = authorization_pb2.ROLE_OWNER
         workspace.created_at.FromDatetime(self.now())
         self.workspaces[workspace.id] = workspace
         session = f"ls_{hashlib.sha256(email.encode()).hexdigest()}"
@@ -161,7 +161,8 @@ class Auth(auth_pb2_grpc.AuthServiceServicer):
 
     async def CreateWorkspace(self, request: Any, context: Any) -> Any:
         seen(self.world, "CreateWorkspace")
-        made = auth_pb2.Workspace(id=new_id("workspace", self.world.clock), name=request.name, role=4)
+        made = auth_pb2.Workspace(id=new_id("workspace", self.world.clock), name=request.name)
+        made.role = authorization_pb2.ROLE_OWNER
         made.created_at.FromDatetime(self.world.now())
         self.world.workspaces[made.id] = made
         return auth_pb2.CreateWorkspaceResponse(workspace=made)

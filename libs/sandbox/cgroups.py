@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -111,6 +112,7 @@ class Group:
 class Groups:
     """The parent of all groups of one platform; makes, finds and lists them by key."""
 
+    name: str
     parents: dict[str, Path]
     unified: bool
 
@@ -122,13 +124,27 @@ class Groups:
         """Makes the group and sets its caps."""
         group = self.group(key)
         for folder in group.folders.values():
-            folder.mkdir(exist_ok=True)
+            try:
+                folder.mkdir(exist_ok=True)
+            except FileNotFoundError:
+                open_groups(self.name)  # folded up by `fold` in the meantime
+                folder.mkdir(exist_ok=True)
         group.limit(limits)
         return group
 
+    def fold(self) -> None:
+        """Removes the parent when no group is left below it; the next `make` brings it back."""
+        for parent in dict.fromkeys(self.parents.values()):
+            with suppress(OSError):
+                parent.rmdir()
+
     def keys(self) -> set[str]:
         """Keys of all groups there are."""
-        return {entry.name for parent in self.parents.values() for entry in parent.iterdir() if entry.is_dir()}
+        found: set[str] = set()
+        for parent in self.parents.values():
+            with suppress(FileNotFoundError):
+                found.update(entry.name for entry in parent.iterdir() if entry.is_dir())
+        return found
 
 
 def open_groups(name: str, mounts: str | None = None, own: str | None = None) -> Groups | None:
@@ -163,7 +179,7 @@ def _open_v1(name: str, hierarchies: dict[str, Path], paths: dict[str, str]) -> 
         if made is None:
             return None
         parents[controller] = made
-    return Groups(parents, unified=False)
+    return Groups(name, parents, unified=False)
 
 
 def _open_v2(name: str, root: Path, path: str) -> Groups | None:
@@ -172,7 +188,7 @@ def _open_v2(name: str, root: Path, path: str) -> Groups | None:
             continue
         made = _first_made([base], name)
         if made is not None and _enable([base, made.parent, made]):
-            return Groups(dict.fromkeys(_NEEDED, made), unified=True)
+            return Groups(name, dict.fromkeys(_NEEDED, made), unified=True)
     return None
 
 

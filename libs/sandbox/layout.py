@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
+from libs.sandbox import seccomp
 from libs.sandbox.bwrap import CLEAN_ENV, PRIVILEGES, Bubblewrap, drop_to
 from libs.sandbox.spec import Limits, Spec
 
 # File numbers inside the launch; below 10 where a shell must name them.
-ARGS, STATUS, LOCK, ENVIRONMENT, READY, HOSTS, PASSWD, GROUP = 3, 4, 5, 6, 7, 10, 11, 12
+ARGS, STATUS, LOCK, ENVIRONMENT, READY, HOSTS, PASSWD, GROUP, FILTER = 3, 4, 5, 6, 7, 10, 11, 12, 13
 
 # Enters the groups (paths), sets the limits (-x value), then becomes the program after "--". Nothing is spliced in.
 _ENTER: Final = """
@@ -116,6 +117,8 @@ def launch(spec: Spec, bubblewrap: Bubblewrap, uid: int, *, doors: Sequence[Path
         PASSWD: f"root:x:0:0::/:/bin/sh\napp:x:{uid}:{uid}::/tmp:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n".encode(),
         GROUP: f"root:x:0:\napp:x:{uid}:\nnogroup:x:65534:\n".encode(),
     }
+    if program := seccomp.program():
+        texts[FILTER] = program
     return Launch(argv, texts)
 
 
@@ -123,6 +126,7 @@ def _arguments(spec: Spec, bubblewrap: Bubblewrap, *, tied: bool) -> list[str]:
     found = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--new-session"]
     found += ["--hostname", "lightrail", "--json-status-fd", str(STATUS), "--sync-fd", str(LOCK)]
     found += ["--die-with-parent"] if tied else []
+    found += ["--seccomp", str(FILTER)] if seccomp.program() else []
     found += [] if spec.network else ["--unshare-net"]
     found += PRIVILEGES if bubblewrap.privileged else ("--unshare-user", "--cap-drop", "ALL")
     found += ["--clearenv", "--setenv", "PATH", CLEAN_ENV["PATH"]]

@@ -73,8 +73,7 @@ class Sandbox:
         try:
             return await self._run(spec, group, output, timeout)
         finally:
-            if group:
-                await _removed(group)
+            await self._remove(key)
 
     async def _run(self, spec: Spec, group: cgroups.Group | None, output: Output, seconds: float) -> Exit:
         tail = bytearray()
@@ -143,7 +142,7 @@ class Sandbox:
         its cgroup. Invalid when the spec cannot be, Unavailable when the sandbox could not be made.
         """
         spec.check(self._home)
-        self._poll()
+        self.poll()
         with ExitStack() as stack:
             lock = _opened(stack, os.open(detached.lock_of(status), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
             if not spawn.try_lock(lock):
@@ -196,12 +195,11 @@ class Sandbox:
 
     async def alive(self, process: Process) -> bool:
         """Whether anything of it runs still."""
-        self._poll()
         return detached.locked(process.status)
 
     async def exited(self, process: Process) -> Exit | None:
         """How its main program ended, None while that runs; a code of None: it ended and nobody saw how."""
-        alive = await self.alive(process)
+        alive = detached.locked(process.status)
         facts = detached.read(process.status)
         if facts.code is None and alive:
             return None
@@ -239,8 +237,7 @@ class Sandbox:
 
     async def release(self, key: str) -> None:
         """Removes the cgroup of `key`, killing what is in it; harmless when there is none."""
-        if self._groups:
-            await _removed(self._groups.group(f"app-{key}"))
+        await self._remove(f"app-{key}")
 
     def usage(self, process: Process) -> Usage:
         """CPU and memory of the tree, by its cgroup when there is one; zero when it has ended and left none."""
@@ -249,7 +246,8 @@ class Sandbox:
                 return self._groups.group(f"app-{process.key}").usage()
         return procfs.usage(procfs.tree(process.pid)) if detached.is_ours(process) else Usage(0, 0)
 
-    def _poll(self) -> None:
+    def poll(self) -> None:
+        """Frees what the kernel keeps of programs that ended; call it now and then."""
         self._children = [child for child in self._children if child.poll() is None]
 
     async def _end_orphaned_runs(self) -> None:
@@ -259,7 +257,20 @@ class Sandbox:
                 continue
             pid, ticks, _ = rest.split("-")
             if procfs.start_ticks(int(pid)) != int(ticks):
-                await _removed(self._groups.group(key))
+                await self._remove(key)
+
+    async def _remove(self, key: str) -> None:
+        """Kills and removes a group; gives up after two seconds and leaves the rest to the next opening."""
+        if self._groups is None:
+            return
+        group = self._groups.group(key)
+        waits = itertools.chain((0.001, 0.002, 0.005, 0.01, 0.02, 0.05), itertools.repeat(0.1, 20))
+        for wait in waits:
+            if group.remove():
+                self._groups.fold()
+                return
+            group.kill()
+            await asyncio.sleep(wait)
 
 
 def _opened(stack: ExitStack, handle: int) -> int:
@@ -274,13 +285,3 @@ async def _chunks(handle: int) -> AsyncIterator[bytes]:
         if not chunk:
             return
         yield chunk
-
-
-async def _removed(group: cgroups.Group) -> None:
-    """Kills and removes the group; gives up after two seconds and leaves the rest to the next opening."""
-    waits = itertools.chain((0.001, 0.002, 0.005, 0.01, 0.02, 0.05), itertools.repeat(0.1, 20))
-    for wait in waits:
-        if group.remove():
-            return
-        group.kill()
-        await asyncio.sleep(wait)

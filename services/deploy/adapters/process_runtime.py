@@ -94,6 +94,7 @@ class ProcessRuntime:
 
     async def observe(self) -> Sequence[Observed]:
         """Every instance that was started and not removed, by id."""
+        self._sandbox.poll()
         found = []
         for name in sorted(os.listdir(self._root)):  # noqa: PTH208 - names, several times a second
             known = self._recall(name)
@@ -148,6 +149,7 @@ class ProcessRuntime:
     async def _look(self, name: str, known: _Known) -> Observed:
         exit_, alive = known.ended, False
         if exit_ is None:
+            # In this order: what has ended by now has also written how.
             alive = await self._sandbox.alive(known.process)
             exit_ = await self._sandbox.exited(known.process)
             now = self._clock.monotonic()

@@ -120,7 +120,7 @@ async def test_descriptors_do_not_leak(sandbox: Sandbox, tmp_path: Path) -> None
         await sandbox.release(f"n{number}")
 
     def settled() -> None:
-        sandbox._poll()
+        sandbox.poll()
         assert _open_files() <= before
 
     await eventually(settled)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import struct
 from pathlib import Path
 
 import pytest
 
+from libs.sandbox import seccomp
 from libs.sandbox.sandbox import Sandbox
 from libs.sandbox.spec import Mount
 from tests.unit.sandbox.rig import PATH, ROOT, command_lines, gone, run, sh, spec, start
@@ -135,3 +138,33 @@ async def test_hosts_resolve(sandbox: Sandbox) -> None:
     _, heard = await run(sandbox, sh(script, hosts={"db.internal": "127.0.0.9"}))
     assert heard.out.split()[:2] == [b"127.0.0.9", b"db.internal"]
     assert b"localhost" in heard.out
+
+
+async def test_calls_that_kernels_are_broken_through_are_closed(sandbox: Sandbox) -> None:
+    script = (
+        "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        # unshare(CLONE_NEWUSER), then clone3, io_uring_setup, bpf, keyctl and userfaultfd by number
+        "for call in ([272, 0x10000000], [435, 0, 0], [425, 8, 0], [321, 0, 0, 0], [250, 0, 0], [323, 0]):\n"
+        "    print(libc.syscall(*call), ctypes.get_errno())\n"
+        "import threading, subprocess\n"
+        "threading.Thread(target=print, args=('threads work',)).start()\n"
+        "print(subprocess.check_output(['echo', 'children work']))\n"
+    )
+    if os.uname().machine != "x86_64":
+        pytest.skip("numbers of another machine")
+    _, heard = await run(sandbox, spec("/usr/bin/python3", "-u", "-c", script))
+    lines = heard.out.decode().splitlines()
+    assert lines[:6] == ["-1 1", "-1 38", "-1 1", "-1 1", "-1 1", "-1 1"]
+    assert sorted(lines[6:]) == ["b'children work\\n'", "threads work"]
+
+
+def test_every_known_machine_has_a_filter_whose_jumps_stay_inside() -> None:
+    for machine in ("x86_64", "aarch64"):
+        text = seccomp.program(machine)
+        assert text
+        steps = [struct.unpack("=HBBI", text[place : place + 8]) for place in range(0, len(text), 8)]
+        jumps = [(place, code, yes, no) for place, (code, yes, no, _) in enumerate(steps) if code in {0x15, 0x35, 0x45}]
+        assert all(place + 1 + max(yes, no) < len(steps) for place, _, yes, no in jumps)
+        assert steps[-2][3] & 0xFFFF == errno.EPERM
+        assert all(steps[place + 1 + yes][0] == 0x06 for place, code, yes, _ in jumps if code == 0x35)
+    assert seccomp.program("vax") is None

@@ -94,7 +94,7 @@ async def test_release_kills_and_removes_what_is_in_a_group(sandbox: Sandbox, tm
 
 
 def _dead(sandbox: Sandbox, pid: int) -> bool:
-    sandbox._poll()
+    sandbox.poll()
     return not Path(f"/proc/{pid}").exists()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,10 +100,14 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A raw connection for leases and notifications; nothing else."""
+        """A raw connection for leases and notifications; nothing else. It ends with its use, and every lock on it."""
         with translated():
             async with self._pool.acquire() as connection:
-                yield connection
+                try:
+                    yield connection
+                finally:
+                    with suppress(asyncpg.InterfaceError):  # it was lost: there is nothing to end
+                        connection.terminate()
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
         """All rows."""
@@ -159,6 +163,7 @@ async def open_database(
             max_inactive_connection_lifetime=IDLE_SECONDS,
             server_settings={"search_path": schema, "application_name": f"lightrail-{schema}", "jit": "off"},
             init=_prepare,
+            reset=_as_it_is,
             command_timeout=30,
         )
     try:
@@ -168,6 +173,10 @@ async def open_database(
         yield Database(pool, schema)
     finally:
         await pool.close()
+
+
+async def _as_it_is(_connection: asyncpg.Connection[Row]) -> None:
+    """Spares a round trip a query: transactions end themselves, and what else outlives one has its own connection."""
 
 
 async def _prepare(connection: asyncpg.Connection[Row] | Connection) -> None:

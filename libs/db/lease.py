@@ -27,11 +27,7 @@ async def leased(db: Database, name: str, clock: Clock, *, retry_seconds: float 
         key = f"{db.schema}:{name}"
         while not await connection.fetchval("select pg_try_advisory_lock(hashtext($1))", key):
             await clock.sleep(retry_seconds)
-        try:
-            yield connection
-        finally:
-            if not connection.is_closed():
-                await connection.execute("select pg_advisory_unlock(hashtext($1))", key)
+        yield connection
 
 
 async def run_leased(db: Database, name: str, clock: Clock, work: Callable[[], Awaitable[None]]) -> None:

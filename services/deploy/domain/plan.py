@@ -368,6 +368,7 @@ def _leave(world: World) -> list[Action]:
 def _again(world: World) -> float | None:
     """Seconds until the next look."""
     times: list[float] = []
+    checked = {deployment.id for deployment in world.deployments if _is_web(deployment)}
     for deployment in world.deployments:
         if deployment.state is State.DEPLOYING:
             times.append(SOON)
@@ -380,7 +381,7 @@ def _again(world: World) -> float | None:
             times.append(max(SOON, (instance.start_after - world.now).total_seconds()))
         elif instance.state is InstanceState.UNHEALTHY:
             times.append(SOON)
-        elif instance.state is InstanceState.HEALTHY and instance.checked_at:
+        elif instance.state is InstanceState.HEALTHY and instance.checked_at and instance.deployment_id in checked:
             since = (world.now - instance.checked_at).total_seconds()
             times.append(max(SOON, LIVENESS_SECONDS - since))
     return min(times, default=None)

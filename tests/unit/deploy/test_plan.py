@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.deploy.domain.machine import State
 from services.deploy.domain.model import InstanceState, Settings
-from services.deploy.domain.plan import GoLive, Publish, Replace, Retire, backoff, plan
+from services.deploy.domain.plan import LIVENESS_SECONDS, GoLive, Publish, Replace, Retire, backoff, plan
 from tests.unit.deploy.worlds import Simulation, deployment
 
 
@@ -119,6 +119,8 @@ def test_worker_is_healthy_by_living_and_gets_no_route() -> None:
     sim.settle()
     assert sim.states() == {"dep_001": "active"}
     assert not [a for a in sim.log if isinstance(a, Publish)]
+    sim.now += timedelta(hours=1)
+    assert (sim.step().again or 0) >= LIVENESS_SECONDS, "a calm worker is looked at seldom"
 
 
 def test_worker_that_completes_is_removed_and_says_so() -> None:

@@ -15,7 +15,7 @@ class Settings:
 
     home: Path = setting("LIGHTRAIL_HOME", doc="directory of the platform's data")
     snapshot_limit: Bytes = setting(
-        "LIGHTRAIL_SNAPSHOT_LIMIT_BYTES",
+        "LIGHTRAIL_SNAPSHOT_LIMIT",
         default=Bytes(512 * MIB),
         parse=parse_bytes,
         doc="largest source archive that is accepted, packed; unpacked it may be four times as large",

@@ -35,7 +35,7 @@ class CheckedArchives:
                     raise Exhausted(
                         f"The upload is larger than {show_bytes(self._limit)}, the limit of this platform.",
                         field="archive",
-                        hint="Name what is no source in .lightrailignore, or raise LIGHTRAIL_SNAPSHOT_LIMIT_BYTES.",
+                        hint="Name what is no source in .lightrailignore, or raise LIGHTRAIL_SNAPSHOT_LIMIT.",
                     )
                 await asyncio.to_thread(file.write, chunk)
             file.flush()

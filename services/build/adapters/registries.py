@@ -34,6 +34,7 @@ _SHOWN: Final = {
     "/etc/npmrc": "NPM_CONFIG_GLOBALCONFIG",
     "/etc/uv/uv.toml": "UV_CONFIG_FILE",
 }
+_BUNDLES: Final = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 _INSIDE: Final = "/opt/lightrail/host"
 _ALREADY: Final = ("/usr/", "/etc/ssl/", "/etc/pki/", "/etc/ca-certificates")
 # Lines of a person's npmrc that say where packages are, not who the person is.
@@ -59,6 +60,10 @@ def read_registries(environ: Mapping[str, str], home: Path) -> Registries:
         if name in _NAMES or (name.startswith(_PREFIXES) and not _PLACES.match(name))
     }
     environment |= _index(environ, home)
+    # uv and npm bring their own authorities; the machine's may hold one more: a company's, a proxy's.
+    bundle = next((path for path in _BUNDLES if Path(path).exists()), None)
+    if bundle:
+        environment = {"SSL_CERT_FILE": bundle, "NODE_EXTRA_CA_CERTS": bundle, **environment}
     for path, variable in _SHOWN.items():
         if variable not in environment and Path(path).exists():
             environment[variable] = path

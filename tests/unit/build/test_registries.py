@@ -5,7 +5,7 @@ from pathlib import Path
 from services.build.adapters.registries import Registries, read_registries
 
 # Set by the machine the test runs on, when it has such files.
-MACHINES = {"PIP_CONFIG_FILE", "NPM_CONFIG_GLOBALCONFIG", "UV_CONFIG_FILE"}
+MACHINES = {"PIP_CONFIG_FILE", "NPM_CONFIG_GLOBALCONFIG", "UV_CONFIG_FILE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"}
 
 
 def told(found: Registries) -> dict[str, str]:

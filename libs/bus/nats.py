@@ -12,7 +12,6 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import ConnectionClosedError, Error, NoServersError
-from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import APIError, NotFoundError
@@ -134,7 +133,7 @@ async def _batches(subscription: JetStreamContext.PullSubscription) -> AsyncIter
     while True:
         try:
             raws = await subscription.fetch(FETCH, timeout=QUIET_SECONDS)
-        except NatsTimeout:
+        except TimeoutError:  # the client's own is one of these
             await subscription.consumer_info()  # raises when the stream is gone: then everything is made again
             continue
         for raw in raws:

@@ -50,7 +50,7 @@ def up(
         home = Home(wanted.home)
         ready, is_new = platform_start.start(wanted, _quiet if as_json else screen.say)
         took = time.monotonic() - began
-        setup = platform_start.setup_url(ready, home)
+        setup = platform_start.setup_url(ready, wanted)
         if as_json:
             screen.emit({**_summary(wanted), "started": is_new, "seconds": round(took, 3), "setup_url": setup})
         else:

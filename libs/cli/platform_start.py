@@ -107,10 +107,11 @@ def reset(wanted: Settings, tell: Tell) -> bool:
     return True
 
 
-def setup_url(running: Record, home: Home) -> str | None:
+def setup_url(running: Record, wanted: Settings) -> str | None:
     """Returns the one-time URL of the first account; None when the platform has its first account."""
+    home = Home(wanted.home)
     port = int(running.url.rpartition(":")[2])
-    answer = probe.http_body("127.0.0.1", port, "/api/v1/setup")
+    answer = probe.http_body(wanted.edge_address, port, "/api/v1/setup")
     try:
         claimed = bool(json.loads(answer)["claimed"])
     except (ValueError, KeyError, TypeError):

@@ -217,6 +217,9 @@ class SlugBuilder:
             packed = await asyncio.to_thread(pack, folder, out, skip=skip)
         except Invalid as error:
             raise BuildFault(f"What the build left in {mount} cannot be kept: {error}") from error
+        except PermissionError as error:
+            shown = str(error.filename).replace(str(folder), mount)
+            raise BuildFault(f"The build left {shown}, which cannot be read.", hint="Let it be readable.") from error
         await self.blobs.put_file(out, move=True)
         return Layer(packed.digest, mount, writable, packed.size)
 

@@ -10,9 +10,9 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 from services.build.domain.errors import BuildFault
 from services.build.domain.plan import APP, EVERYTHING
@@ -55,17 +55,20 @@ class WorkDirs:
 
 def remove(folder: Path) -> None:
     """Removes a directory with all in it, also what its owner made unreadable."""
-
-    def insist(function: Callable[..., Any], path: str, _: object) -> None:
-        Path(path).parent.chmod(0o700)
-        if not Path(path).is_symlink():
-            Path(path).chmod(0o700)
-        function(path)
-
     if folder.is_symlink() or folder.is_file():
         folder.unlink()
-    elif folder.exists():
-        shutil.rmtree(folder, onerror=insist)
+        return
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        folder.chmod(0o700)
+        for place, folders, _ in os.walk(folder):
+            for path in (Path(place) / name for name in folders):
+                if not path.is_symlink():
+                    path.chmod(0o700)
+        shutil.rmtree(folder)
 
 
 def read_tree(folder: Path) -> Tree:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from services.build.domain.plan import APP, RUNTIME, Step
 
 # Names that a user's variables cannot change while the platform builds.
 _OURS: Final = frozenset({"PATH", "HOME", "VIRTUAL_ENV", "TMPDIR"})
+_MEMORY: Final = re.compile(r"MemoryError|cannot allocate memory|heap out of memory|bad_alloc", re.IGNORECASE)
 _SHOWN_COMMAND: Final = 200
 
 
@@ -78,12 +80,18 @@ class Commands:
             shown = shown[:_SHOWN_COMMAND] + " …"
         begin = f"The step {step.name} failed: “{shown}”"
         if ended.oom and self.limits.memory_bytes is not None:
-            limit = show_bytes(self.limits.memory_bytes).replace(".0 ", " ")
-            return f"{begin} ran out of memory (limit {limit})."
+            return f"{begin} ran out of memory (limit {_amount(self.limits.memory_bytes)})."
         if ended.timed_out:
             return f"{begin} took longer than {self.deadline:.0f} seconds."
+        if _MEMORY.search(line) and self.limits.memory_bytes is not None:
+            # Without control groups the program itself meets the limit, and says so in its own words.
+            line += f" (memory limit {_amount(self.limits.memory_bytes)})"
         how = f"was ended by signal {ended.signal}" if ended.signal else f"ended with exit code {ended.code}"
         return f"{begin} {how}: {line}" if line else f"{begin} {how} and said nothing."
+
+
+def _amount(limit: int) -> str:
+    return show_bytes(limit).replace(".0 ", " ")
 
 
 def owner_of(job: Job) -> str:

@@ -64,6 +64,7 @@ async def outcome(end: Exit, said: bytes = b"") -> str:
 async def test_memory_is_named_when_it_ran_out() -> None:
     assert "ran out of memory (limit 2 GiB)" in await outcome(Exit(code=137, signal=9, oom=True))
     assert "ran out of memory" in await outcome(Exit(code=0, oom=True))
+    assert (await outcome(Exit(code=1), b"MemoryError\n")).endswith("MemoryError (memory limit 2 GiB)")
 
 
 async def test_how_it_ended_is_said_with_the_command_and_the_telling_line() -> None:

@@ -89,8 +89,8 @@ class Worlds(Protocol):
         """How often the world has changed."""
         ...
 
-    async def load(self) -> World:
-        """The world now."""
+    async def load(self, since: World | None) -> World:
+        """The world now; `since`, an earlier one, makes that cheaper."""
         ...
 
     async def hold(self, service_id: str) -> bool:

@@ -93,6 +93,16 @@ class World:
     apps: tuple[App, ...] = ()
 
 
+def after(before: World | None, revision: int, changed: Mapping[Key, App | None]) -> World:
+    """Returns the world that follows from `before` when these apps changed. None: the whole service is gone."""
+    apps = {app.key: app for app in before.apps} if before is not None else {}
+    gone = {key.service_id for key, app in changed.items() if app is None}
+    if gone:
+        apps = {key: app for key, app in apps.items() if key.service_id not in gone}
+    apps.update((key, app) for key, app in changed.items() if app is not None)
+    return World(revision, tuple(apps[key] for key in sorted(apps)))
+
+
 def checked(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
     """Returns the endpoints in a fixed order. Invalid when one is no address and port, or listed twice."""
     found: dict[Spot, Endpoint] = {}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from libs.reconcile import Done, Outcome
 from services.router.app.ports import Edges, Memory, Worlds
+from services.router.domain.world import World
 
 WORLD = "world"
 
@@ -20,6 +21,7 @@ class TellEdges:
     memory: Memory
     name: str = "router.edges"
     period: float = 5.0
+    _world: World | None = field(default=None, init=False)
     _remembered: int = field(default=-1, init=False)
 
     async def due(self) -> Sequence[str]:
@@ -31,7 +33,7 @@ class TellEdges:
         revision = await self.worlds.revision()
         if revision == self.edges.revision == self._remembered:
             return Done()
-        world = await self.worlds.load()
+        world = self._world = await self.worlds.load(self._world)
         if world.revision != self.edges.revision:
             await self.edges.put(world)
         await self.memory.remember(world)

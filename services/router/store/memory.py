@@ -141,8 +141,9 @@ class MemoryWorlds:
         """How often the world has changed."""
         return self._memory.revision
 
-    async def load(self) -> World:
+    async def load(self, since: World | None) -> World:
         """The world now."""
+        del since
         keys = sorted(self._memory.names.keys() | self._memory.publications.keys())
         return World(self._memory.revision, tuple(self._app(key) for key in keys))
 

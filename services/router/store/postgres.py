@@ -10,9 +10,35 @@ from typing import Final
 from libs.db import Database, Row
 from libs.kernel.clock import Clock
 from services.router.app.ports import Unannounced
-from services.router.domain.world import App, Endpoint, Key, Name, Publication, World
+from services.router.domain.world import App, Endpoint, Key, Name, Publication, World, after
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+# One statement, so that all of it is of one moment. A deleted service is one row without an environment.
+_CHANGED: Final = """
+with keys as (
+    select service_id, environment_id from names where changed > $1
+    union select service_id, environment_id from publications where changed > $1
+),
+apps as (
+    select service_id, environment_id, n.host, p.version, false as gone from keys
+    left join names n using (service_id, environment_id)
+    left join publications p using (service_id, environment_id)
+    union all
+    select service_id, '', '', null, true from forgotten where changed > $1 and $1 >= 0
+),
+spots as (
+    select service_id, environment_id,
+        array_agg(instance_id order by address, port) as instances,
+        array_agg(address order by address, port) as addresses,
+        array_agg(port order by address, port) as ports,
+        array_agg(draining_since order by address, port) as since
+    from endpoints where (service_id, environment_id) in (select service_id, environment_id from apps) group by 1, 2
+)
+select r.revision, a.*, e.instances, e.addresses, e.ports, e.since
+from edge_revision r
+left join apps a on true
+left join spots e on e.service_id = a.service_id and e.environment_id = a.environment_id
+"""
 
 
 async def _bump(db: Database) -> int:
@@ -36,8 +62,8 @@ class PostgresNames:
         """Takes the host name, unless another has it; whether it is now this one's."""
         async with self._db.tx() as tx:
             took = await tx.execute(
-                "insert into names (service_id, environment_id, workspace_id, host, claimed_at)"
-                " values ($1, $2, $3, $4, $5) on conflict do nothing",
+                "insert into names (service_id, environment_id, workspace_id, host, claimed_at, changed)"
+                " values ($1, $2, $3, $4, $5, 0) on conflict do nothing",
                 name.service_id,
                 name.environment_id,
                 name.workspace_id,
@@ -45,7 +71,12 @@ class PostgresNames:
                 self._clock.now(),
             )
             if took:
-                await _bump(self._db)
+                await tx.execute(
+                    "update names set changed = $3 where service_id = $1 and environment_id = $2",
+                    name.service_id,
+                    name.environment_id,
+                    await _bump(self._db),
+                )
             return took == 1
 
     async def list(self, service_ids: Sequence[str], environment_id: str) -> Sequence[Name]:
@@ -79,8 +110,8 @@ class PostgresPublications:
         """Writes the publication; gives its version, which is the world's new revision."""
         async with self._db.tx() as tx:
             await tx.execute(
-                "insert into publications (service_id, environment_id, generation, version, deployment_id)"
-                " values ($1, $2, $3, 0, $4) on conflict (service_id, environment_id) do update"
+                "insert into publications (service_id, environment_id, generation, version, deployment_id, changed)"
+                " values ($1, $2, $3, 0, $4, 0) on conflict (service_id, environment_id) do update"
                 " set generation = excluded.generation, deployment_id = excluded.deployment_id",
                 *key,
                 publication.generation,
@@ -94,7 +125,9 @@ class PostgresPublications:
             )
             version = await _bump(self._db)
             await tx.execute(
-                "update publications set version = $3 where service_id = $1 and environment_id = $2", *key, version
+                "update publications set version = $3, changed = $3 where service_id = $1 and environment_id = $2",
+                *key,
+                version,
             )
             return version
 
@@ -140,7 +173,11 @@ class PostgresPublications:
                 [one.draining_since for one in endpoints],
             )
             if left:
-                await _bump(self._db)
+                await tx.execute(
+                    "update publications set changed = $3 where service_id = $1 and environment_id = $2",
+                    *key,
+                    await _bump(self._db),
+                )
 
 
 class PostgresWorlds:
@@ -154,19 +191,12 @@ class PostgresWorlds:
         """How often the world has changed."""
         return int(await self._db.fetchval("select revision from edge_revision"))
 
-    async def load(self) -> World:
-        """The world now, in one statement, so that all of it is of one moment."""
-        rows = await self._db.fetch(
-            "select r.revision, a.service_id, a.environment_id, a.host, a.version, e.instances, e.addresses, e.ports,"
-            " e.since from edge_revision r left join (select service_id, environment_id, n.host, p.version"
-            "  from names n full join publications p using (service_id, environment_id)) a on true"
-            " left join (select service_id, environment_id, array_agg(instance_id order by address, port) as instances,"
-            "  array_agg(address order by address, port) as addresses, array_agg(port order by address, port) as ports,"
-            "  array_agg(draining_since order by address, port) as since from endpoints group by 1, 2) e"
-            " on e.service_id = a.service_id and e.environment_id = a.environment_id"
-            " order by a.service_id, a.environment_id"
-        )
-        return World(rows[0]["revision"], tuple(_app(row) for row in rows if row["service_id"] is not None))
+    async def load(self, since: World | None) -> World:
+        """The world now; with `since`, only what has changed is read."""
+        revision = -1 if since is None else since.revision
+        rows = await self._db.fetch(_CHANGED, revision)
+        changed = {_key(row): None if row["gone"] else _app(row) for row in rows if row["service_id"] is not None}
+        return after(since, rows[0]["revision"], changed)
 
     async def hold(self, service_id: str) -> bool:
         """Keeps everyone else from changing the service until this transaction ends; whether it is deleted."""
@@ -178,12 +208,14 @@ class PostgresWorlds:
         async with self._db.tx() as tx:
             if await self.hold(service_id):
                 return
-            await tx.execute(
-                "insert into forgotten (service_id, forgotten_at) values ($1, $2)", service_id, self._clock.now()
-            )
             await tx.execute("delete from names where service_id = $1", service_id)
             await tx.execute("delete from publications where service_id = $1", service_id)
-            await _bump(self._db)
+            await tx.execute(
+                "insert into forgotten (service_id, forgotten_at, changed) values ($1, $2, $3)",
+                service_id,
+                self._clock.now(),
+                await _bump(self._db),
+            )
 
 
 def _name(row: Row) -> Name:
@@ -194,8 +226,12 @@ def _endpoint(row: Row) -> Endpoint:
     return Endpoint(row["instance_id"], row["address"], row["port"], row["draining_since"])
 
 
+def _key(row: Row) -> Key:
+    return Key(row["service_id"], row["environment_id"])
+
+
 def _app(row: Row) -> App:
-    key = Key(row["service_id"], row["environment_id"])
+    key = _key(row)
     if row["version"] is None:
         return App(key, row["host"] or "")
     columns = (row["instances"] or (), row["addresses"] or (), row["ports"] or (), row["since"] or ())

@@ -100,7 +100,7 @@ async def test_a_service_deleted_while_it_is_published_leaves_nothing(router: Ro
             router.reactions.service_deleted(key.service_id),
             return_exceptions=True,
         )
-        world = await router.stores.worlds.load()
+        world = await router.stores.worlds.load(None)
         assert [app for app in world.apps if app.key == key] == []
 
 
@@ -112,7 +112,7 @@ async def test_the_world_is_loaded_as_it_was_written(router: Router) -> None:
     await router.publish(both, 4003, 4002)
     await router.publish(both, generation=2)
     moment = router.clock.now()
-    assert await router.stores.worlds.load() == World(
+    assert await router.stores.worlds.load(None) == World(
         5,
         (
             App(named, "a-production.localhost"),
@@ -124,3 +124,28 @@ async def test_the_world_is_loaded_as_it_was_written(router: Router) -> None:
             ),
         ),
     )
+
+
+async def test_reading_only_what_changed_gives_the_same_world(router: Router) -> None:
+    worlds, seen = router.stores.worlds, [await router.stores.worlds.load(None)]
+
+    async def look() -> None:
+        seen.append(await worlds.load(seen[-1]))
+        assert seen[-1] == await worlds.load(None)
+
+    a, b, other = Key("svc_a", "env_a"), Key("svc_a", "env_b"), Key("svc_b", "env_a")
+    for key in (a, b, other):
+        await router.claim(key, service=key.environment_id)
+        await look()
+        await router.publish(key, 4001)
+        await look()
+    await router.publish(a, 4002, generation=2)
+    await look()
+    router.clock.advance(60)
+    await router.retiring.step("/".join(a))
+    await look()
+    assert [app.endpoints for app in seen[-1].apps if app.key == a] == [(Endpoint("ins_4002", "127.0.0.1", 4002),)]
+    await router.reactions.service_deleted("svc_a")
+    await look()
+    assert [app.key for app in seen[-1].apps] == [other]
+    assert await worlds.load(seen[0]) == seen[-1], "however long one was away"

@@ -138,7 +138,16 @@ async def forgetting(plan: Plan) -> Made:
     return act, state_of(memory, router)
 
 
-EVERYTHING = pytest.mark.parametrize("build", [telling, retiring, announcing, publishing, forgetting])
+EVERYTHING = pytest.mark.parametrize(
+    "build",
+    [
+        pytest.param(telling, id="TellEdges"),
+        pytest.param(retiring, id="RetireEndpoints"),
+        pytest.param(announcing, id="AnnounceEndpoints"),
+        pytest.param(publishing, id="publish_endpoints"),
+        pytest.param(forgetting, id="service_deleted"),
+    ],
+)
 
 
 @EVERYTHING

@@ -5,8 +5,11 @@ create table names (
     workspace_id text not null,
     host text not null unique,
     claimed_at timestamptz not null,
+    -- The revision of the world in which it was last changed: readers ask for what is newer than what they have.
+    changed bigint not null,
     primary key (service_id, environment_id)
 );
+create index names_changed on names (changed);
 
 -- What the callers want served. `generation` is theirs and never goes back; `version` is the revision of the world
 -- that holds it; `announced` is the last version that everyone has been told of.
@@ -17,8 +20,11 @@ create table publications (
     version bigint not null,
     announced bigint not null default 0,
     deployment_id text not null,
+    -- As in names; later than `version` when endpoints only left.
+    changed bigint not null,
     primary key (service_id, environment_id)
 );
+create index publications_changed on publications (changed);
 create index publications_unannounced on publications (version) where announced < version;
 
 -- Where requests go. With `draining_since`, an endpoint gets no new ones and finishes those it holds.
@@ -44,5 +50,7 @@ insert into edge_revision (revision) values (0);
 -- Services that are deleted: a late call does not bring them back.
 create table forgotten (
     service_id text primary key,
-    forgotten_at timestamptz not null
+    forgotten_at timestamptz not null,
+    changed bigint not null
 );
+create index forgotten_changed on forgotten (changed);

@@ -45,7 +45,7 @@ def credential() -> Secret[str]:
 def connect() -> Client:
     """A client that acts for whoever is signed in; use it in `async with`. Denied when nobody is."""
     token = credential()
-    from libs.sdk.client import Client  # noqa: PLC0415 - a quarter of a second that only calls cost
+    from libs.sdk.client import Client  # noqa: PLC0415 - what only calls cost
 
     return Client(api(), token)
 

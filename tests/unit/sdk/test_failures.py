@@ -8,7 +8,7 @@ import pytest
 
 from libs.kernel.errors import Conflict, Denied, Exhausted, Failure, Invalid, NotFound, Unavailable
 from libs.sdk.failures import PlatformFault, failure_of
-from libs.sdk.transport import resolved
+from libs.sdk.http1 import origin_of
 
 API = "http://localhost:8080"
 
@@ -49,13 +49,20 @@ def test_a_proxys_own_words_are_understood_by_their_status(body: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("api", "url", "host"),
+    ("api", "host", "port", "name"),
     [
-        ("http://localhost:8080", "http://127.0.0.1:8080", "localhost:8080"),
-        ("http://app.localhost", "http://127.0.0.1", "app.localhost"),
-        ("https://cloud.example", "https://cloud.example", None),
-        ("http://127.0.0.1:1", "http://127.0.0.1:1", None),
+        ("http://localhost:8080", "127.0.0.1", 8080, "localhost:8080"),
+        ("http://app.localhost", "127.0.0.1", 80, "app.localhost"),
+        ("https://cloud.example", "cloud.example", 443, "cloud.example"),
+        ("http://[::1]:1/below/", "::1", 1, "[::1]:1"),
     ],
 )
-def test_names_below_localhost_mean_this_machine(api: str, url: str, host: str | None) -> None:
-    assert resolved(api) == (url, {"Host": host} if host else {})
+def test_names_below_localhost_mean_this_machine(api: str, host: str, port: int, name: str) -> None:
+    origin = origin_of(api)
+    assert (origin.host, origin.port, origin.name) == (host, port, name)
+
+
+@pytest.mark.parametrize("api", ["", "localhost", "ftp://x", "http://", "http://x:port"])
+def test_what_is_no_address(api: str) -> None:
+    with pytest.raises(ValueError, match=r"address|[Pp]ort"):
+        origin_of(api)

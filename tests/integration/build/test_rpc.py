@@ -144,7 +144,9 @@ async def test_a_bad_archive_is_refused_with_a_sentence_and_not_kept(
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
-@pytest.mark.parametrize("data", [b"", b"no archive at all, only words " * 40, archive(file("a"))[:-30]])
+@pytest.mark.parametrize(
+    "data", [b"", b"no archive at all, only words " * 40, archive(file("a"))[:-30]], ids=["nothing", "words", "cut"]
+)
 async def test_what_is_no_archive_is_refused(caller: Caller, service: ServiceRef, data: bytes) -> None:
     with pytest.raises(Invalid):
         await caller.upload(member(service.workspace_id), service.id, data)

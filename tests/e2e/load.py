@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 CONNECTIONS = 20
@@ -59,26 +59,47 @@ async def _send(counts: Load, end: asyncio.Event, where: tuple[int, str, str], n
     port, host, path = where
     request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: load\r\n\r\n".encode()
     start = time.monotonic() + period * number / CONNECTIONS
-    streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+    line = _Line(port)
     turn = 0
-    while turn * period < LONGEST_SECONDS and not await _ends_within(end, start + turn * period - time.monotonic()):
-        sent = time.monotonic()
-        # After a stall, turns that were missed are left out rather than sent at once.
-        turn = max(turn + 1, int((sent - start) / period))
+    try:
+        while turn * period < LONGEST_SECONDS and not await _ends_within(end, start + turn * period - time.monotonic()):
+            sent = time.monotonic()
+            # After a stall, turns that were missed are left out rather than sent at once.
+            turn = max(turn + 1, int((sent - start) / period))
+            counts.note(await line.ask(request), time.monotonic() - sent)
+    finally:
+        await line.hang_up()
+
+
+class _Line:
+    """A connection that is kept, and made again when it was closed."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def ask(self, request: bytes) -> str:
+        """Gives the status of the answer, or the name of what went wrong."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                if streams is None:
-                    streams = await asyncio.open_connection("127.0.0.1", port)
-                streams[1].write(request)
-                answer, goes_on = await _answer(streams[0])
+                if self._streams is None:
+                    self._streams = await asyncio.open_connection("127.0.0.1", self._port)
+                self._streams[1].write(request)
+                answer, goes_on = await _answer(self._streams[0])
         except (OSError, EOFError, ValueError, TimeoutError) as error:
             answer, goes_on = type(error).__name__, False
-        counts.note(answer, time.monotonic() - sent)
-        if not goes_on and streams:
-            streams[1].close()
-            streams = None
-    if streams:
-        streams[1].close()
+        if not goes_on:
+            await self.hang_up()
+        return answer
+
+    async def hang_up(self) -> None:
+        """Closes the connection, however it ends."""
+        if self._streams:
+            writer = self._streams[1]
+            self._streams = None
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 async def _ends_within(end: asyncio.Event, seconds: float) -> bool:

@@ -56,6 +56,8 @@ class Platform:
     folder: Path = field(init=False)
     port: int = field(init=False)
     token: str = ""
+    # An API token that expires a minute after the platform was claimed: the shortest life there is.
+    brief_token: str = ""
 
     def __post_init__(self) -> None:
         # Short, for socket paths; open to walk through, for the unprivileged accounts that run parts of it.
@@ -102,6 +104,13 @@ class Platform:
         )
         assert answer.status_code in {200, 201}, answer.text
         self.token = answer.json()["session_token"]
+        brief = httpx2.post(
+            f"{self.url}/api/v1/tokens",
+            headers={"Authorization": f"Bearer {self.token}"},
+            json={"name": "brief", "lifetime_seconds": 60},
+            timeout=20,
+        )
+        self.brief_token = brief.raise_for_status().json()["secret"]
         self.lr_now("login", "--email", EMAIL, "--password-stdin", stdin=PASSWORD)
 
     def stop(self) -> None:

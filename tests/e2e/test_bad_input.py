@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from libs.testing.eventually import eventually
-from tests.e2e import archives
+from tests.e2e import archives, wire
 from tests.e2e.application import Application
 from tests.e2e.platform import EMAIL, Platform
 
@@ -61,28 +61,19 @@ async def test_an_archive_bomb_is_refused(application: Make) -> None:
 
 async def test_an_upload_of_600_mebibytes_is_refused(application: Make) -> None:
     app = await application("static-site")
-
-    async def body() -> AsyncIterator[bytes]:
-        for piece in archives.flood(600):
-            yield piece
-
-    answer = await app.platform.request(
-        "POST", f"/api/v1/services/{app.id}/snapshots", content=body(), headers=TAR, timeout=120
-    )
-    assert answer.status_code == 413, answer.text
-    assert "512" in answer.json()["detail"]
+    path = f"/api/v1/services/{app.id}/snapshots"
+    status, problem = await wire.send(app.platform, path, TAR, archives.flood(600))
+    assert status == 413
+    assert "512" in problem["detail"]
 
 
 async def test_an_upload_that_says_it_is_too_large_is_refused_at_once(application: Make) -> None:
     app = await application("static-site")
-    answer = await app.platform.request(
-        "POST",
-        f"/api/v1/services/{app.id}/snapshots",
-        content=b"",
-        headers={**TAR, "Content-Length": str(600 * archives.MEGABYTE)},
-        timeout=10,
-    )
-    assert answer.status_code == 413, answer.text
+    path = f"/api/v1/services/{app.id}/snapshots"
+    headers = {**TAR, "Content-Length": str(600 * archives.MEGABYTE)}
+    status, problem = await wire.send(app.platform, path, headers, [])
+    assert status == 413
+    assert "512" in problem["detail"]
 
 
 @pytest.mark.parametrize("name", WRONG_NAMES)
@@ -115,12 +106,15 @@ async def test_a_revoked_token_is_refused(platform: Platform) -> None:
 
 
 async def test_an_expired_token_is_refused(platform: Platform) -> None:
-    made = await platform.api("POST", "/tokens", json={"name": "brief", "lifetime_seconds": 1})
+    assert platform.brief_token
 
     async def refused() -> None:
-        assert (await platform.request("GET", "/api/v1/me", token=made["secret"])).status_code == 401
+        answer = await platform.request("GET", "/api/v1/me", token=platform.brief_token)
+        assert answer.status_code == 401
+        assert answer.json()["kind"] == "denied"
 
-    await eventually(refused, within=20, every=0.2)
+    # It lives for a minute, and was made when the platform was.
+    await eventually(refused, within=75, every=1)
 
 
 async def test_an_unknown_reference_is_an_error_that_names_it(application: Make) -> None:
@@ -156,7 +150,7 @@ async def test_ids_of_the_wrong_shape_are_not_found(platform: Platform) -> None:
     for path in ("/services/svc_nonsense", "/deployments/..%2f..%2fetc", "/deployments/dep_", "/projects/%00"):
         answer = await platform.request("GET", f"/api/v1{path}")
         assert answer.status_code in {400, 404}, f"{path}: {answer.status_code} {answer.text}"
-        assert answer.headers["content-type"].startswith("application/problem+json") or answer.status_code == 400
+        assert "Traceback" not in answer.text
 
 
 async def test_a_wrong_password_and_a_second_setup_are_refused(platform: Platform) -> None:

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,8 @@ from libs.sandbox.spec import Exit, Process, Spec, Usage, exit_of
 
 Output = Callable[[str, bytes], Awaitable[None]]
 _CHUNK: Final = 64 * 1024
+_RUN: Final = "run-"
+_APPEND: Final = os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
 _KILL_SECONDS: Final = 2.0
 _SAID: Final = 400  # bytes of bubblewrap's own complaint that are repeated in an error
 
@@ -35,7 +37,9 @@ class Sandbox:
         self._bubblewrap = bubblewrap
         name = hashlib.sha256(str(self._home).encode()).hexdigest()[:16]
         self._groups = cgroups.open_groups(name) if grouped else None
-        self._owners = owners.Owners(self._home / "sandbox" / "owners.json")
+        self._folder = self._home / "sandbox"
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._owners = owners.Owners(self._folder / "owners.json")
         self._runs = itertools.count(1)
         self._children: list[spawn.Child] = []
 
@@ -68,65 +72,71 @@ class Sandbox:
         dies. Invalid when the spec cannot be, Unavailable when the sandbox could not be made.
         """
         spec.check(self._home)
-        key = f"run-{os.getpid()}-{procfs.start_ticks(os.getpid())}-{next(self._runs)}"
+        key = f"{_RUN}{os.getpid()}-{procfs.start_ticks(os.getpid())}-{next(self._runs)}"
         group = self._groups.make(key, spec.limits) if self._groups else None
         try:
-            return await self._run(spec, group, output, timeout)
+            return await self._run(spec, key, group, output, timeout)
         finally:
-            await self._remove(key)
+            await self._forget_run(key)
 
-    async def _run(self, spec: Spec, group: cgroups.Group | None, output: Output, seconds: float) -> Exit:
-        tail = bytearray()
-
-        async def pump(stream: str, handle: int) -> None:
-            async for chunk in _chunks(handle):
-                if stream == "stderr":
-                    tail[:] = (tail + chunk)[-_SAID:]
-                await output(stream, chunk)
-
+    async def _run(self, spec: Spec, key: str, group: cgroups.Group | None, output: Output, seconds: float) -> Exit:
+        ears = _Ears(output)
+        status = self._folder / key
         with ExitStack() as stack:
-            status = spawn.text_file(b"")
-            stack.callback(os.close, status)
-            child, reads, inside = self._spawn_tied(spec, group, status, stack)
+            child, out, err = self._spawn_tied(spec, group, status, stack)
+
+            async def end() -> None:
+                await child.ended()
+                # What the main program left behind may hold the pipes; bubblewrap's own word that it dies with its
+                # parent holds only some milliseconds after it began.
+                _strike(status, key)
+
             try:
                 async with asyncio.timeout(seconds) as deadline, asyncio.TaskGroup() as tasks:
-                    tasks.create_task(pump("stdout", reads[0]))
-                    tasks.create_task(pump("stderr", reads[1]))
-                    tasks.create_task(child.ended())
+                    for work in (ears.hear("stdout", out), ears.hear("stderr", err), end()):
+                        tasks.create_task(work)
             except TimeoutError:
                 if not deadline.expired():
                     raise
             except BaseExceptionGroup as failures:
                 raise failures.exceptions[0] from None
             finally:
-                child.kill()
-                await child.ended()
-                await spawn.readable(inside)
-            oom = group.oom() if group else False
-            if deadline.expired():
-                return Exit(code=None, signal=signal.SIGKILL, oom=oom, timed_out=True)
-            facts = detached.parse(os.pread(status, _CHUNK, 0))
-        if facts.code is None:
-            raise Unavailable(f"The sandbox could not be made: {tail.decode(errors='replace').strip() or 'killed'}.")
-        return exit_of(facts.code, oom=oom)
+                child.kill_group()
+                await end()
+        oom = group.oom() if group else False
+        if deadline.expired():
+            return Exit(code=None, signal=signal.SIGKILL, oom=oom, timed_out=True)
+        code = detached.read(status).code
+        if code is None:
+            raise Unavailable(f"The sandbox could not be made: {ears.last_words()}.")
+        return exit_of(code, oom=oom)
 
     def _spawn_tied(
-        self, spec: Spec, group: cgroups.Group | None, status: int, stack: ExitStack
-    ) -> tuple[spawn.Child, tuple[int, int], int]:
-        """Starts a program that dies with us; its ends of the pipes are closed here, ours are the stack's.
-
-        Returns the sandbox, its output, and a pipe that ends when nothing runs inside any more.
-        """
+        self, spec: Spec, group: cgroups.Group | None, status: Path, stack: ExitStack
+    ) -> tuple[spawn.Child, int, int]:
+        """Starts a program that dies with us; its ends of the pipes are closed here, ours are the stack's."""
         uid = self.uid(spec.owner)
-        doors = group.doors if group else []
-        made = layout.launch(spec, self._bubblewrap, uid, doors=doors, tied=True)
+        made = layout.launch(spec, self._bubblewrap, uid, doors=group.doors if group else [], tied=True)
         with ExitStack() as theirs:
             null = _opened(theirs, os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
+            told = _opened(theirs, os.open(status, _APPEND, 0o600))
+            lock = _opened(theirs, os.open(detached.lock_of(status), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            spawn.try_lock(lock)
             files = {number: _opened(theirs, spawn.text_file(text)) for number, text in made.texts.items()}
             out, err = self._pipe(stack, theirs, uid), self._pipe(stack, theirs, uid)
-            inside = self._pipe(stack, theirs, uid)
-            files |= {0: null, 1: out[1], 2: err[1], layout.STATUS: status, layout.LOCK: inside[1], layout.READY: null}
-            return spawn.spawn(made.argv, files), (out[0], err[0]), inside[0]
+            files |= {0: null, 1: out[1], 2: err[1], layout.STATUS: told, layout.LOCK: lock, layout.READY: null}
+            return spawn.spawn(made.argv, files), out[0], err[0]
+
+    async def _forget_run(self, key: str) -> None:
+        """Returns when nothing of a run is left: no process, no group, no file."""
+        status = self._folder / key
+        _strike(status, key)
+        process = detached.process(status, key)
+        if process is not None:
+            await self.wait(process, _KILL_SECONDS)
+        await self._remove(key)
+        for file in (status, detached.lock_of(status)):
+            file.unlink(missing_ok=True)
 
     def _pipe(self, ours: ExitStack, theirs: ExitStack, uid: int) -> tuple[int, int]:
         read, write = os.pipe2(os.O_CLOEXEC)
@@ -176,10 +186,9 @@ class Sandbox:
         uid = self.uid(spec.owner)
         doors = group.doors if group else []
         made = layout.launch(spec, self._bubblewrap, uid, doors=doors, tied=False)
-        append = os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
         null = _opened(stack, os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
-        log = _opened(stack, os.open(output, append, 0o600))
-        told = _opened(stack, os.open(status, append, 0o600))
+        log = _opened(stack, os.open(output, _APPEND, 0o600))
+        told = _opened(stack, os.open(status, _APPEND, 0o600))
         read, write = self._pipe(stack, stack, uid)
         ready, say = os.pipe2(os.O_CLOEXEC)
         _opened(stack, say)
@@ -251,13 +260,13 @@ class Sandbox:
         self._children = [child for child in self._children if child.poll() is None]
 
     async def _end_orphaned_runs(self) -> None:
-        for key in self._groups.keys() if self._groups else ():
-            kind, _, rest = key.partition("-")
-            if kind != "run" or not self._groups:
+        keys = {name.removesuffix(".lock") for name in os.listdir(self._folder)}  # noqa: PTH208 - names
+        for key in keys | (self._groups.keys() if self._groups else set()):
+            if not key.startswith(_RUN):
                 continue
-            pid, ticks, _ = rest.split("-")
+            pid, ticks, _ = key.removeprefix(_RUN).split("-")
             if procfs.start_ticks(int(pid)) != int(ticks):
-                await self._remove(key)
+                await self._forget_run(key)
 
     async def _remove(self, key: str) -> None:
         """Kills and removes a group; gives up after two seconds and leaves the rest to the next opening."""
@@ -273,15 +282,33 @@ class Sandbox:
             await asyncio.sleep(wait)
 
 
+class _Ears:
+    """Passes output on, and remembers the end of what was said on stderr."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._tail = b""
+
+    async def hear(self, stream: str, handle: int) -> None:
+        while True:
+            await spawn.readable(handle)
+            chunk = os.read(handle, _CHUNK)
+            if not chunk:
+                return
+            if stream == "stderr":
+                self._tail = (self._tail + chunk)[-_SAID:]
+            await self._output(stream, chunk)
+
+    def last_words(self) -> str:
+        return self._tail.decode(errors="replace").strip() or "it was killed while it started"
+
+
+def _strike(status: Path, key: str) -> None:
+    process = detached.process(status, key)
+    if process is not None:
+        detached.kill(process)
+
+
 def _opened(stack: ExitStack, handle: int) -> int:
     stack.callback(os.close, handle)
     return handle
-
-
-async def _chunks(handle: int) -> AsyncIterator[bytes]:
-    while True:
-        await spawn.readable(handle)
-        chunk = os.read(handle, _CHUNK)
-        if not chunk:
-            return
-        yield chunk

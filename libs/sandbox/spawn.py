@@ -40,11 +40,12 @@ class Child:
             self._reap()
         return self.code
 
-    def kill(self) -> None:
-        """Kills it; harmless when it has ended."""
+    def kill_group(self) -> None:
+        """Kills it and what shares its session still; harmless when it has ended."""
+        # Until it is reaped, nobody else gets its number; it leads its session and group.
         if self.code is None:
             with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+                os.killpg(self.pid, signal.SIGKILL)
 
     def _reap(self) -> int:
         if self.code is None:

@@ -21,11 +21,12 @@ from libs.sandbox.sandbox import Sandbox
 from libs.sandbox.spec import Spec
 
 async def output(stream, chunk):
-    os.kill(os.getpid(), 9)
+    if b"settled" in chunk:
+        os.kill(os.getpid(), 9)
 
 async def main():
     sandbox = await Sandbox.open(Path(sys.argv[1]))
-    argv = ["/bin/sh", "-c", "echo up; trap '' TERM; sleep {NAP}"]
+    argv = ["/bin/sh", "-c", "trap '' TERM; sleep {NAP} & sleep 0.3; echo settled; sleep {NAP}"]
     spec = Spec(argv=argv, env={{"PATH": "/usr/bin:/bin"}}, cwd="/", mounts=[], owner="x")
     await sandbox.run(spec, output=output, timeout=60)
 

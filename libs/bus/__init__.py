@@ -2,6 +2,9 @@
 
 from libs.bus.memory import MemoryBus
 from libs.bus.message import Bus, Delivery, Message, matches
-from libs.bus.nats import NatsBus, connect
+from libs.kernel.lean import without
+
+with without("aiohttp"):
+    from libs.bus.nats import NatsBus, connect
 
 __all__ = ["Bus", "Delivery", "MemoryBus", "Message", "NatsBus", "connect", "matches"]

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from libs.sdk.client import Client
     from libs.sdk.models import BuildLine, Deployment
 
-# Seconds the build's last lines may come after the news that it is over.
+# Seconds the build's last lines may come after the news that it is over. Its stream ends by itself: nobody waits so
+# long for what is live, and a failure is explained by them.
 LAST_WORDS: Final = 3.0
+LAST_WORDS_OF_SUCCESS: Final = 0.5
 # Lines of the application shown when it did not come up.
 TAIL: Final = 20
 DETACHED: Final = 130
@@ -59,9 +61,8 @@ class Follower:
                 async for deployment in states:
                     self._now = deployment
                     self._state()
-            # Live is live: what the log still has to say can wait. A failure is explained by it.
-            if self._now.state != "active":
-                await asyncio.wait({log}, timeout=LAST_WORDS)
+            live = self._now.state == "active"
+            await asyncio.wait({log}, timeout=LAST_WORDS_OF_SUCCESS if live else LAST_WORDS)
             log.cancel()
 
     async def _build_log(self) -> None:

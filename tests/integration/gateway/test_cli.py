@@ -1,0 +1,339 @@
+"""`lr` as people type it, against the real API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from libs.protogen.lightrail.deploy.v1 import deploy_pb2
+from libs.testing.eventually import eventually
+from tests.integration.gateway.conftest import Gateway
+from tests.integration.gateway.services import EMAIL, FAILED, LIVE, PASSWORD, SETUP_TOKEN, STATES
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass
+class Run:
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@dataclass
+class Person:
+    """Somebody at a shell, in a directory of their own."""
+
+    gateway: Gateway
+    home: Path
+    directory: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("LIGHTRAIL_")}
+        port = self.gateway.url.rpartition(":")[2]
+        # A name below .localhost: the C library does not know it, the CLI must.
+        own = {"LIGHTRAIL_API": f"http://api.localhost:{port}", "LIGHTRAIL_CONFIG_DIR": str(self.home / "config")}
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "libs.cli.main", *arguments,
+            cwd=self.directory, env=clean | own | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"} | self.environ,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+
+    async def lr(self, *arguments: str, stdin: str = "") -> Run:
+        process = await self.start(*arguments)
+        async with asyncio.timeout(60):
+            out, err = await process.communicate(stdin.encode())
+        run = Run(process.returncode or 0, out.decode(), err.decode())
+        assert "Traceback" not in run.out + run.err, run.err
+        return run
+
+    async def ok(self, *arguments: str, stdin: str = "") -> Run:
+        run = await self.lr(*arguments, stdin=stdin)
+        assert run.code == 0, f"lr {' '.join(arguments)}: {run.code}\n{run.out}\n{run.err}"
+        return run
+
+
+@pytest_asyncio.fixture
+async def person(gateway: Gateway, tmp_path: Path) -> AsyncIterator[Person]:
+    directory = tmp_path / "my-site"
+    directory.mkdir()
+    (directory / "index.html").write_text("hello\n", encoding="utf-8")
+    made = Person(gateway, tmp_path, directory)
+    await made.ok("login", "--email", EMAIL, "--password-stdin", stdin=f"{PASSWORD}\n")
+    yield made
+
+
+async def build(gateway: Gateway, lines: list[str], state: int, reason: str = "") -> None:
+    """Does what build and deploy do: gives the newest deployment a log, then moves it to its end."""
+    world = gateway.world
+    known = set(world.deployments)
+    asked = [name for name, _ in world.calls].count("StreamBuildLog")
+
+    def made() -> str:
+        new = [key for key in world.deployments if key not in known]
+        assert new
+        return new[0]
+
+    deployment = await eventually(made, within=30)
+    world.building.add(deployment)
+    world.build_lines[deployment] = list(lines)
+    await world.moves(deployment, STATES.DEPLOYMENT_STATE_BUILDING)
+    await eventually(lambda: asked < [name for name, _ in world.calls].count("StreamBuildLog"), within=30)
+    world.building.discard(deployment)
+    await world.moves(deployment, state, reason)
+
+
+async def test_the_first_login_makes_the_first_account_and_is_kept_privately(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.world.claimed = False
+    person = Person(gateway, tmp_path, tmp_path)
+    refused = await person.lr("login", "--email", "a@example.test", "--password-stdin", stdin="long enough")
+    assert refused.code == 1
+    assert "--setup-token" in refused.err
+    arguments = ["login", "--setup-token", SETUP_TOKEN, "--email", "a@example.test", "--password-stdin"]
+    assert "a@example.test" in (await person.ok(*arguments, stdin="long enough")).out
+    kept = tmp_path / "config" / "credentials.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert "a@example.test" in (await person.ok("whoami")).out
+    assert (await person.ok("whoami", "--json")).json()["user"]["operator"] is True
+    await person.ok("logout")
+    gone = await person.lr("whoami")
+    assert gone.code == 1
+    assert "lr login" in gone.err
+
+
+async def test_a_wrong_password_is_one_sentence(gateway: Gateway, tmp_path: Path) -> None:
+    person = Person(gateway, tmp_path, tmp_path)
+    run = await person.lr("login", "--email", EMAIL, "--password-stdin", stdin="wrong")
+    assert run.code == 1
+    assert "wrong" in run.err
+    told = (await person.lr("login", "--email", EMAIL, "--password-stdin", "--json", stdin="wrong")).json()
+    assert told["error"]["kind"] == "denied"
+
+
+async def test_a_token_of_the_environment_needs_no_login(person: Person, tmp_path: Path) -> None:
+    secret = (await person.ok("tokens", "create", "ci", "--days", "7")).out.strip()
+    other = Person(person.gateway, tmp_path / "other", person.directory, {"LIGHTRAIL_TOKEN": secret})
+    assert "ci" in (await other.ok("whoami")).out
+    assert [row["name"] for row in (await person.ok("tokens", "list", "--json")).json()] == ["ci"]
+    await person.ok("tokens", "revoke", "ci")
+    refused = await other.lr("whoami")
+    assert refused.code == 1
+    assert "lr login" in refused.err
+
+
+@pytest.mark.parametrize("verb", ["up", "logs", "status", "deployments", "down", "open", "usage"])
+async def test_outside_of_a_linked_directory_nothing_is_made(person: Person, verb: str) -> None:
+    run = await person.lr(verb)
+    assert run.code == 1
+    assert "lr init" in run.err
+    assert "lr link" in run.err
+    assert person.gateway.world.projects == {}
+
+
+async def test_up_makes_what_it_was_told_to_and_ends_with_the_url(person: Person) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(build(person.gateway, ["installing", "built"], LIVE))
+        run = await person.ok("up", "--new", "site")
+    assert "installing" in run.out
+    assert run.out.strip().endswith("http://site-production.localhost:8080")
+    world = person.gateway.world
+    assert [project.name for project in world.projects.values()] == ["site"]
+    assert len(world.snapshots) == 1
+    again = await person.ok("up", "--detach")
+    assert "queued" in again.out
+    assert len(world.projects) == 1
+    assert {row.name for row in world.services.values()} == {"site"}
+    elsewhere = Person(person.gateway, person.home, person.home)
+    clash = await elsewhere.lr("up", "--new", "site", str(person.directory.parent))
+    assert clash.code == 1
+
+
+async def test_up_as_json_is_a_line_for_each_thing_that_happens(person: Person) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(build(person.gateway, ["one"], LIVE))
+        events = (await person.ok("up", "--new", "site", "--json")).lines()
+    assert events[0]["type"] == "snapshot"
+    assert "active" in [event["state"] for event in events if event["type"] == "state"]
+    assert {"type": "log", "text": "one"}.items() <= next(row for row in events if row["type"] == "log").items()
+    assert events[-1]["state"] == "active"
+    assert events[-1]["url"].startswith("http://site-")
+
+
+async def test_a_failed_deployment_ends_with_the_reason_and_the_failing_line(person: Person) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(build(person.gateway, ["error: no such package"], FAILED, "The step install failed."))
+        run = await person.lr("up", "--new", "site")
+    assert run.code == 1
+    assert "error: no such package" in run.out
+    assert "The step install failed." in run.err
+    assert "lr logs --build" in run.err
+
+
+async def test_ctrl_c_leaves_the_deployment_to_itself(person: Person) -> None:
+    process = await person.start("up", "--new", "site")
+    await eventually(lambda: "StreamBuildLog" in [name for name, _ in person.gateway.world.calls], within=30)
+    process.send_signal(signal.SIGINT)
+    out, err = await process.communicate()
+    assert process.returncode == 130, err
+    assert "Look again: lr" in err.decode()
+    assert "Traceback" not in err.decode()
+    states = {row.state for row in person.gateway.world.deployments.values()}
+    assert states == {STATES.DEPLOYMENT_STATE_QUEUED}, out
+
+
+async def test_an_empty_directory_makes_nothing(person: Person) -> None:
+    (person.directory / "index.html").unlink()
+    run = await person.lr("up", "--new", "site")
+    assert run.code == 1
+    assert "no files" in run.err
+    assert person.gateway.world.projects == {}
+
+
+async def test_init_link_list_status_and_open(person: Person) -> None:
+    assert "shop" in (await person.ok("init", "--name", "shop")).out
+    again = await person.lr("init")
+    assert again.code == 1
+    assert "lr link" in again.err
+    project = next(iter(person.gateway.world.projects))
+    service = await person.gateway.json("POST", "/services", json={"project_id": project, "name": "web"})
+    await person.gateway.json("POST", "/services", json={"project_id": project, "name": "worker"})
+    several = await person.lr("logs")
+    assert several.code == 1
+    assert "web, worker" in several.err
+    await person.ok("link", "--project", "shop", "--service", "web")
+    listed = (await person.ok("list", "--json")).json()
+    assert [row["name"] for row in listed[0]["services"]] == ["web", "worker"]
+    status = (await person.ok("status", "--json")).json()
+    assert (status["project_name"], status["service_id"]) == ("shop", service["id"])
+    assert "not deployed" in (await person.ok("status")).out
+    assert (await person.ok("open")).out.strip() == "http://web-production.localhost:8080"
+    unknown = await person.lr("link", "--project", "nothing")
+    assert unknown.code == 1
+    assert "shop" in unknown.err
+
+
+async def linked(person: Person) -> dict[str, Any]:
+    service = await person.gateway.service("web")
+    await person.ok("link", "--project", service["project_id"], "--service", service["id"])
+    return service
+
+
+async def test_variables(person: Person) -> None:
+    service = await linked(person)
+    (person.directory / ".env").write_text("FROM_FILE='a b'\nBOTH=file\n", encoding="utf-8")
+    await person.ok("variables", "set", "A=1", "BOTH=line", "URL=http://x/?a=b", "--file", ".env", "--skip-deploys")
+    await person.ok("variables", "set", "KEY=hidden", "--sealed")
+    out = (await person.ok("variables", "list")).out
+    assert set(out.splitlines()) == {"A=1", "BOTH=line", "FROM_FILE=a b", "KEY=(sealed)", "URL=http://x/?a=b"}
+    assert "LIGHTRAIL_PROJECT_NAME=p" in (await person.ok("variables", "list", "--rendered")).out
+    await person.ok("variables", "delete", "A", "URL")
+    await person.ok("variables", "set", "S=1", "--shared")
+    world = person.gateway.world
+    assert set(world.variables[service["id"], ""]) == {"BOTH", "FROM_FILE", "KEY"}
+    assert set(world.variables["", service["environment_id"]]) == {"S"}
+    for arguments in (["set"], ["set", "NOVALUE"], ["set", "=x"], ["delete"], ["delete", "NOBODY"]):
+        run = await person.lr("variables", *arguments)
+        assert run.code == 1, arguments
+        assert run.err.strip()
+    unknown = await person.lr("variables", "set", "A=${{nobody.X}}")
+    assert unknown.code == 1
+    assert "nobody" in unknown.err
+
+
+async def test_run_has_the_variables_and_passes_the_exit_code_on(person: Person) -> None:
+    await linked(person)
+    await person.ok("variables", "set", "COLOUR=dark blue")
+    code = "import os, sys; print(os.environ['COLOUR'], sys.argv[1:]); sys.exit(7)"
+    run = await person.lr("run", "--", sys.executable, "-c", code, "--json", "-x")
+    assert (run.code, run.out) == (7, "dark blue ['--json', '-x']\n")
+    missing = await person.lr("run", "--", "no-such-command-here")
+    assert missing.code == 1
+    assert "no-such-command-here" in missing.err
+
+
+async def test_deployments_rollback_redeploy_and_down(person: Person) -> None:
+    await linked(person)
+    ids = []
+    for _ in range(2):
+        await person.ok("up", "--detach")
+        ids.append(list(person.gateway.world.deployments)[-1])
+        await person.gateway.world.moves(ids[-1], LIVE)
+    await person.gateway.world.moves(ids[0], STATES.DEPLOYMENT_STATE_REMOVED)
+    assert [row["id"] for row in (await person.ok("deployments", "--json")).json()] == ids[::-1]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(build(person.gateway, [], LIVE))
+        run = await person.ok("rollback")
+    assert "Live" in run.out
+    newest = list(person.gateway.world.deployments.values())[-1]
+    assert (newest.trigger, newest.origin_id) == ("rollback", ids[0])
+    await person.ok("redeploy", ids[1], "--detach")
+    assert list(person.gateway.world.deployments.values())[-1].origin_id == ids[1]
+    unsure = await person.lr("down")
+    assert unsure.code == 1
+    assert "--yes" in unsure.err
+    await person.ok("down", "--yes")
+    running = [row for row in person.gateway.world.deployments.values() if row.state == LIVE]
+    assert running == []
+    wrong = await person.lr("rollback", "dep_nonsense")
+    assert wrong.code == 1
+
+
+async def test_logs_of_the_service_of_a_deployment_and_of_its_build(person: Person) -> None:
+    await linked(person)
+    await person.ok("up", "--detach")
+    deployment = next(iter(person.gateway.world.deployments))
+    for number, stream in enumerate(["output", "platform", "output"], 1):
+        line = deploy_pb2.LogLine(cursor=number, deployment_id=deployment, stream=stream, text=f"line {number}")
+        line.time.FromDatetime(person.gateway.world.now())
+        person.gateway.world.log_lines.append(line)
+    person.gateway.world.build_lines[deployment] = ["installed"]
+    assert (await person.ok("logs")).out == "line 1\nline 2\nline 3\n"
+    assert [row["text"] for row in (await person.ok("logs", "--json", "-n", "1")).lines()] == ["line 3"]
+    assert (await person.ok("logs", deployment, "-n", "2")).out == "line 2\nline 3\n"
+    assert (await person.ok("logs", "--deployment", deployment, "--build")).out.split() == ["install", "installed"]
+    assert [row["number"] for row in (await person.ok("logs", "--build", "--json")).lines()] == [1]
+
+
+async def test_usage(person: Person) -> None:
+    await linked(person)
+    assert "web" in (await person.ok("usage")).out
+    assert (await person.ok("usage", "--json", "--since", "2026-01-31")).json()["total_micro_usd"] == 1234
+
+
+async def test_a_token_for_a_project_needs_no_link(person: Person) -> None:
+    await linked(person)
+    secret = (await person.ok("tokens", "create", "pipeline", "--project", "--json")).json()["secret"]
+    pipeline = Person(person.gateway, person.home / "ci", person.directory, {"LIGHTRAIL_TOKEN": secret})
+    await pipeline.ok("up", "--service", "web", "--detach")
+    assert len(person.gateway.world.deployments) == 1
+
+
+async def test_wrong_words_are_told_and_cost_a_code(person: Person) -> None:
+    for arguments in (["nonsense"], ["up", "--nonsense"], ["logs", "-n", "many"]):
+        assert (await person.lr(*arguments)).code == 2, arguments
+    assert "Deploy a directory" in (await person.ok("--help")).out
+
+
+async def test_a_platform_that_is_away_is_one_sentence(person: Person) -> None:
+    person.environ = {"LIGHTRAIL_API": "http://127.0.0.1:9", "LIGHTRAIL_TOKEN": "x"}
+    run = await person.lr("list")
+    assert run.code == 1
+    assert "lr platform up" in run.err

@@ -46,6 +46,8 @@ MIGRATIONS = Path(__file__).parent / "store" / "migrations"
 # Programs that one build may run at once, and bytes of its largest file.
 MOST_PROCESSES = 2048
 LARGEST_FILE = 4 * 1024**3
+# Two are held for good (relay, notifications); the others open when they are needed.
+CONNECTIONS = 8
 
 
 @asynccontextmanager
@@ -55,7 +57,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
     home = settings.home / "build"
     blobs = await asyncio.to_thread(DirectoryBlobs, settings.home / "blobs")
     sandbox = await Sandbox.open(settings.home)
-    async with host.database(MIGRATIONS) as db:
+    async with host.database(MIGRATIONS, max_size=CONNECTIONS) as db:
         projects = PeerProjects(host.peer("project"))
         builds, log = PostgresBuilds(db), PostgresLog(db)
         facts = OutboxFacts(host.outbox(db), encode)

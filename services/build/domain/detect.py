@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from services.build.domain.errors import BuildFault
 from services.build.domain.plan import BuildPlan, Evidence, PlanSettings
 from services.build.domain.providers import node, python, static
-from services.build.domain.tree import Tree, written
+from services.build.domain.tree import Tree, plain_folder, written
 
 
 class Provider(Protocol):
@@ -40,7 +40,7 @@ def make_plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
     for provider in PROVIDERS:
         if provider.detects(seen) is not None:
             made = provider.plan(seen, settings)
-            return replace(made, root_directory=settings.root_directory.strip("/").removeprefix("./"))
+            return replace(made, root_directory=plain_folder(settings.root_directory))
     names = sorted({path.split("/")[0] + ("/" if "/" in path else "") for path in seen.files})
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")  # noqa: PLR2004 - enough to recognise it
     raise BuildFault(

@@ -47,8 +47,8 @@ class Tree:
 
     def below(self, folder: str) -> Tree:
         """The same tree seen from one of its folders. BuildFault when there is no such folder."""
-        start = folder.strip("/")
-        if start in {"", "."}:
+        start = plain_folder(folder)
+        if not start:
             return self
         if ".." in start.split("/"):
             raise BuildFault(f"The root directory “{folder}” leaves the source.", field="root_directory")
@@ -83,6 +83,11 @@ class Tree:
             line = re.search(r"at line (\d+)", str(error))
             place = f"{path}, line {line[1]}" if line else f"{path}, last line"
             raise BuildFault(f"{place}: this is no valid TOML ({error}).") from error
+
+
+def plain_folder(folder: str) -> str:
+    """A folder of the source as written by a person ("/web/", "./web"), without what says nothing; empty: the root."""
+    return "/".join(part for part in folder.split("/") if part not in {"", "."})
 
 
 def tree_of(files: dict[str, str]) -> Tree:

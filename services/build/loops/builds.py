@@ -26,7 +26,7 @@ class BuildLoop:
     """Looks for builds that could begin; a step is a whole build, safe to repeat from its beginning."""
 
     name = "builds"
-    period = 1.0
+    period = 2.0
 
     def __init__(self, builds: Builds, runner: BuildRunner, clock: Clock, *, concurrency: int) -> None:
         self._builds = builds

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from libs.db import Database
 from libs.reconcile import Driver
 from libs.runtime.clock import SystemClock
@@ -13,7 +15,7 @@ from services.build.app.ports import Job, Lease, Output, Variables
 from services.build.app.reactions import Wanted
 from services.build.app.run import LEASE
 from services.build.domain.errors import BuildFault
-from services.build.domain.model import MOST_ATTEMPTS, Build, BuildState
+from services.build.domain.model import MOST_ATTEMPTS, TRANSITIONS, Build, BuildState
 from services.build.domain.plan import BuildPlan, PlanSettings
 from tests.integration.build.world import World, running
 
@@ -115,6 +117,37 @@ async def test_a_cancelled_build_is_never_resurrected_by_a_late_end(world: World
     assert not await world.log.append(lease, [])
     assert await world.builds.claim(build.id, "run_2", now, now) is None
     assert (await world.now(build)).state is BuildState.CANCELLED
+
+
+@pytest.mark.parametrize("state", list(BuildState))
+async def test_the_table_of_transitions_is_what_the_store_allows(world: World, state: BuildState) -> None:
+    now = world.clock.now()
+
+    async def fresh() -> Build:
+        build = await world.request()
+        lease = Lease(build.id, "run_1", 1)
+        if state is not BuildState.QUEUED:
+            await world.builds.claim(build.id, "run_1", now, now)
+        if state is BuildState.CANCELLED:
+            await world.builds.cancel(build.id, now, "")
+        elif state.final:
+            await world.builds.finish(lease, state, now, artifact_digest="d" if state is BuildState.SUCCEEDED else "")
+        assert (await world.now(build)).state is state
+        return build
+
+    async def finished(build: Build, end: BuildState) -> bool:
+        digest = "d" if end is BuildState.SUCCEEDED else ""
+        return await world.builds.finish(Lease(build.id, "run_1", 1), end, now, artifact_digest=digest)
+
+    reached = set()
+    if await world.builds.claim((await fresh()).id, "run_2", now, now):
+        reached.add(BuildState.RUNNING)
+    if await world.builds.cancel((await fresh()).id, now, ""):
+        reached.add(BuildState.CANCELLED)
+    for end in (BuildState.SUCCEEDED, BuildState.FAILED):
+        if await finished(await fresh(), end):
+            reached.add(end)
+    assert reached == TRANSITIONS[state]
 
 
 async def test_a_build_whose_process_died_is_begun_again_and_ends_once(db: Database, clock: VirtualClock) -> None:

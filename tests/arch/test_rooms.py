@@ -9,7 +9,7 @@ from tests.arch.tree import LIBS, SERVICES, files, folders, name, services, sour
 ROOMS = {"domain", "app", "store", "rpc", "http", "events", "loops", "adapters"}
 MODULES_OF_A_SERVICE = {"__init__.py", "main.py", "config.py", *(f"{room}.py" for room in ROOMS)}
 LIBRARIES = {
-    "kernel", "config", "telemetry", "db", "bus", "rpc", "facts", "reconcile", "sandbox", "blobs", "embedded",
+    "kernel", "config", "telemetry", "db", "bus", "rpc", "facts", "reconcile", "sandbox", "blobs", "plans", "embedded",
     "runtime", "sdk", "cli", "testing", "protogen",
 }  # fmt: skip
 PARTS = ["auth", "build", "deploy", "gateway", "metering", "project", "router"]

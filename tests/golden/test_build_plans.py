@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from services.build.domain.detect import make_plan
-from services.build.domain.errors import BuildFault
-from services.build.domain.plan import PlanSettings
-from services.build.domain.tree import Tree
+from libs.plans.detect import make_plan
+from libs.plans.errors import BuildFault
+from libs.plans.plan import PlanSettings
+from libs.plans.tree import Tree
 
 HERE = Path(__file__).parent
 CASES = HERE / "cases" / "build"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from libs.kernel.context import Ctx, platform
+from libs.plans.plan import PlanSettings
 from libs.protogen.lightrail.project.v1 import project_pb2, project_pb2_grpc
 from libs.rpc import Peer
 from services.build.app.ports import ServiceRef, Variables
 from services.build.domain.model import Build
-from services.build.domain.plan import PlanSettings
 
 
 class PeerProjects:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from services.build.domain.errors import BuildFault
-from services.build.domain.plan import Runtime
-from services.build.domain.versions import Version, newest, parse_version, satisfies, show_version
+from libs.plans.errors import BuildFault
+from libs.plans.plan import Runtime
+from libs.plans.versions import Version, newest, parse_version, satisfies, show_version
 
 SYSTEM_PATH: Final = ("/usr/local/bin", "/usr/bin", "/bin")
 OLDEST_PYTHON: Final[Version] = (3, 8, 0)

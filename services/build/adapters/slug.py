@@ -14,6 +14,9 @@ from libs.blobs.archive import ArchiveLimits, pack, unpack
 from libs.blobs.port import Blobs
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Invalid
+from libs.plans.errors import BuildFault
+from libs.plans.plan import APP, EVERYTHING, BuildPlan, Step
+from libs.plans.tree import Tree
 from libs.sandbox.spec import Mount
 from services.build.adapters.registries import Registries
 from services.build.adapters.runtimes import SYSTEM_PATH, Runtimes, Toolchain
@@ -30,10 +33,7 @@ from services.build.adapters.workdir import (
     write_files,
 )
 from services.build.app.ports import DependencyLayers, Job, Output
-from services.build.domain.errors import BuildFault
 from services.build.domain.model import Artifact, Layer, canonical_json
-from services.build.domain.plan import APP, EVERYTHING, BuildPlan, Step
-from services.build.domain.tree import Tree
 
 HOME: Final = "/home/app"
 CACHES: Final = "/cache"

@@ -10,12 +10,12 @@ from typing import Final, Protocol
 
 from libs.kernel.errors import Invalid
 from libs.kernel.units import show_bytes
+from libs.plans.errors import BuildFault
+from libs.plans.plan import APP, RUNTIME, Step
 from libs.sandbox.sandbox import Output as SandboxOutput
 from libs.sandbox.spec import Exit, Limits, Mount, Spec
 from services.build.app.ports import Job, Output
-from services.build.domain.errors import BuildFault
 from services.build.domain.log import telling
-from services.build.domain.plan import APP, RUNTIME, Step
 
 # Names that a user's variables cannot change while the platform builds.
 _OURS: Final = frozenset({"PATH", "HOME", "VIRTUAL_ENV", "TMPDIR"})

@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from services.build.domain.errors import BuildFault
-from services.build.domain.plan import APP, EVERYTHING
-from services.build.domain.tree import UNWRITTEN, Tree
+from libs.plans.errors import BuildFault
+from libs.plans.plan import APP, EVERYTHING
+from libs.plans.tree import UNWRITTEN, Tree
 
 # Larger files are no configuration and no program that a person wrote.
 _READ: Final = 4 * 1024 * 1024

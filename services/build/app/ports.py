@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Protocol
 
 from libs.kernel.context import Ctx
+from libs.plans.plan import BuildPlan, PlanSettings
+from libs.plans.tree import Tree
 from services.build.domain.facts import BuildFact
 from services.build.domain.model import Artifact, Build, BuildState, Layer, LogLine, Snapshot
-from services.build.domain.plan import BuildPlan, PlanSettings
 from services.build.domain.queue import Waiting
-from services.build.domain.tree import Tree
 
 
 class Work(Protocol):

@@ -9,6 +9,9 @@ from typing import Final
 
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Failure, Unavailable
+from libs.plans.detect import make_plan
+from libs.plans.errors import BuildFault
+from libs.plans.plan import BuildPlan, PlanSettings
 from services.build.app.ports import (
     Artifacts,
     Builder,
@@ -24,12 +27,9 @@ from services.build.app.ports import (
 )
 from services.build.app.wakes import Wakes
 from services.build.app.writer import PERIOD, Writer
-from services.build.domain.detect import make_plan
-from services.build.domain.errors import BuildFault
 from services.build.domain.facts import BuildFailed, BuildStarted, BuildSucceeded
 from services.build.domain.log import credentials
 from services.build.domain.model import MOST_ATTEMPTS, Artifact, Build, BuildState
-from services.build.domain.plan import BuildPlan, PlanSettings
 
 # Seconds a dead process's build waits for another.
 LEASE: Final = 8.0

@@ -1,1 +1,1 @@
-"""What a build is, and how a tree of files becomes a plan. Pure."""
+"""What a build is, and what may follow what. Pure."""

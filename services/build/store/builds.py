@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Final
 
 from libs.db import Database, Row
+from libs.plans.plan import BuildPlan
 from services.build.app.ports import Lease
 from services.build.domain.model import Build, BuildState
-from services.build.domain.plan import BuildPlan
 from services.build.domain.queue import Waiting
 
 # NOTIFY channel that says a build may be ready to begin.

@@ -13,6 +13,8 @@ from pathlib import Path
 from libs.blobs.archive import unpack
 from libs.blobs.directory import DirectoryBlobs
 from libs.kernel.units import MIB
+from libs.plans.detect import make_plan
+from libs.plans.plan import PlanSettings
 from libs.runtime.clock import SystemClock
 from libs.sandbox.sandbox import Sandbox
 from libs.sandbox.spec import Limits
@@ -24,10 +26,8 @@ from services.build.adapters.steps import Commands
 from services.build.adapters.tools import Tools, find_uv
 from services.build.adapters.workdir import WorkDirs
 from services.build.app.ports import Job, Variables
-from services.build.domain.detect import make_plan
 from services.build.domain.log import Lines
 from services.build.domain.model import Artifact, Build, BuildState, Layer
-from services.build.domain.plan import PlanSettings
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 LIMIT = 64 * MIB

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from libs.db import Database
+from libs.plans.errors import BuildFault
+from libs.plans.plan import BuildPlan, PlanSettings
 from libs.reconcile import Driver
 from libs.runtime.clock import SystemClock
 from libs.testing.clock import VirtualClock
@@ -14,9 +16,7 @@ from libs.testing.faults import Plan, repeats_harmlessly, survives_failure_at_ev
 from services.build.app.ports import Job, Lease, Output, Variables
 from services.build.app.reactions import Wanted
 from services.build.app.run import LEASE
-from services.build.domain.errors import BuildFault
 from services.build.domain.model import MOST_ATTEMPTS, TRANSITIONS, Build, BuildState
-from services.build.domain.plan import BuildPlan, PlanSettings
 from tests.integration.build.world import World, running
 
 # (act, state), as the obligations ask for.

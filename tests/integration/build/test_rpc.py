@@ -15,6 +15,7 @@ from libs.db import Database
 from libs.kernel.context import Actor, Ctx, Role, platform
 from libs.kernel.errors import Denied, Exhausted, Failure, Invalid, NotFound
 from libs.kernel.ids import new_id
+from libs.plans.plan import BuildPlan
 from libs.protogen.lightrail.build.v1 import build_pb2, build_pb2_grpc
 from libs.rpc import Identity, Peer
 from libs.rpc.server import Server
@@ -23,7 +24,6 @@ from services.build.adapters.archives import CheckedArchives
 from services.build.app.ports import Job, Output, ServiceRef
 from services.build.app.uploads import Uploads
 from services.build.domain.model import Build
-from services.build.domain.plan import BuildPlan
 from services.build.events.codec import encode
 from services.build.rpc.servicer import BuildServicer
 from services.build.store.artifacts import OutboxFacts

@@ -9,9 +9,9 @@ import pytest
 import pytest_asyncio
 
 from libs.kernel.units import MIB
+from libs.plans.errors import BuildFault
 from libs.sandbox.spec import Exit, Mount, Spec
 from libs.testing.eventually import eventually
-from services.build.domain.errors import BuildFault
 from services.build.domain.model import Artifact
 from tests.integration.build.sites import EXAMPLES, Site
 from tests.integration.build.world import running

@@ -15,6 +15,8 @@ from libs.kernel.clock import Clock
 from libs.kernel.context import Ctx
 from libs.kernel.errors import NotFound
 from libs.kernel.ids import new_id
+from libs.plans.plan import BuildPlan, PlanSettings
+from libs.plans.tree import Tree, tree_of
 from libs.testing.faults import Faulty, Plan
 from services.build.app.builds import BuildDesk
 from services.build.app.calloff import CallOff
@@ -24,8 +26,6 @@ from services.build.app.run import BuildRunner
 from services.build.app.uploads import Uploads
 from services.build.app.wakes import Wakes
 from services.build.domain.model import Artifact, Build, Layer, Snapshot
-from services.build.domain.plan import BuildPlan, PlanSettings
-from services.build.domain.tree import Tree, tree_of
 from services.build.events.codec import encode
 from services.build.loops.builds import BuildLoop
 from services.build.store.artifacts import OutboxFacts, PostgresArtifacts, PostgresSnapshots

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from libs.kernel.units import GIB
+from libs.plans.errors import BuildFault
+from libs.plans.plan import Step
 from libs.sandbox.spec import Exit, Limits, Spec
 from libs.testing.clock import VirtualClock
 from services.build.adapters.steps import Commands, Room, environment_of, show_command
 from services.build.adapters.workdir import WorkDirs, hashes, inside, marks, mount_point, read_tree, write_files
 from services.build.app.ports import Job, Variables
-from services.build.domain.errors import BuildFault
 from services.build.domain.model import Build, BuildState
-from services.build.domain.plan import Step
 
 BUILD = Build("bld_1", "wsp_1", "p", "s", "e", "d", "n", BuildState.RUNNING, VirtualClock().now())
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.build.domain.versions import newest, parse_version, satisfies
+from libs.plans.versions import newest, parse_version, satisfies
 
 
 @pytest.mark.parametrize(

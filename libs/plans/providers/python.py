@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from services.build.domain.errors import BuildFault
-from services.build.domain.plan import APP, EVERYTHING, RUNTIME, BuildPlan, Evidence, PlanSettings, Runtime, Step
-from services.build.domain.pythonic.frameworks import SCRIPTS, find_start
-from services.build.domain.pythonic.poetry import poetry_requirements
-from services.build.domain.pythonic.requirements import Requirements, read_lock, read_project, read_requirements
-from services.build.domain.start import choose_start
-from services.build.domain.tree import Tree
+from libs.plans.errors import BuildFault
+from libs.plans.plan import APP, EVERYTHING, RUNTIME, BuildPlan, Evidence, PlanSettings, Runtime, Step
+from libs.plans.pythonic.frameworks import SCRIPTS, find_start
+from libs.plans.pythonic.poetry import poetry_requirements
+from libs.plans.pythonic.requirements import Requirements, read_lock, read_project, read_requirements
+from libs.plans.start import choose_start
+from libs.plans.tree import Tree
 
 NAME = "python"
 LOOKS_FOR = "requirements.txt, pyproject.toml, uv.lock, poetry.lock, setup.py, manage.py, main.py, app.py"

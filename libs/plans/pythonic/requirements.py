@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.build.domain.errors import BuildFault
-from services.build.domain.tree import Tree
+from libs.plans.errors import BuildFault
+from libs.plans.tree import Tree
 
 _NAME: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?")
 _INCLUDE: Final = re.compile(r"^(?:-r|-c|--requirement|--constraint)(?:\s+|=)?(\S+)$")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from services.build.domain.errors import BuildFault
-from services.build.domain.plan import BuildPlan, Evidence, PlanSettings
-from services.build.domain.providers import node, python, static
-from services.build.domain.tree import Tree, plain_folder, written
+from libs.plans.errors import BuildFault
+from libs.plans.plan import BuildPlan, Evidence, PlanSettings
+from libs.plans.providers import node, python, static
+from libs.plans.tree import Tree, plain_folder, written
 
 
 class Provider(Protocol):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from services.build.domain.errors import BuildFault
-from services.build.domain.pythonic.requirements import normal
+from libs.plans.errors import BuildFault
+from libs.plans.pythonic.requirements import normal
 
 _HASH: Final = re.compile(r"^sha(256|384|512):[0-9a-f]+$")
 

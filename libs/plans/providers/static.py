@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.build.domain.plan import APP, BuildPlan, Evidence, PlanSettings, Runtime, Step
-from services.build.domain.start import Start, choose_start
-from services.build.domain.tree import Tree
+from libs.plans.plan import APP, BuildPlan, Evidence, PlanSettings, Runtime, Step
+from libs.plans.start import Start, choose_start
+from libs.plans.tree import Tree
 
 NAME = "static"
 LOOKS_FOR = "index.html, public/index.html, dist/index.html"

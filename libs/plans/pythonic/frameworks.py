@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from services.build.domain.errors import BuildFault
-from services.build.domain.pythonic.requirements import Requirements
-from services.build.domain.start import Start
-from services.build.domain.tree import Tree
+from libs.plans.errors import BuildFault
+from libs.plans.pythonic.requirements import Requirements
+from libs.plans.start import Start
+from libs.plans.tree import Tree
 
 LISTEN: Final = "--host 0.0.0.0 --port $PORT"
 BIND: Final = "--bind 0.0.0.0:$PORT"

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from services.build.domain.errors import BuildFault
-from services.build.domain.plan import APP, EVERYTHING, BuildPlan, Evidence, PlanSettings, Runtime, Step
-from services.build.domain.start import Start, choose_start
-from services.build.domain.tree import Tree
+from libs.plans.errors import BuildFault
+from libs.plans.plan import APP, EVERYTHING, BuildPlan, Evidence, PlanSettings, Runtime, Step
+from libs.plans.start import Start, choose_start
+from libs.plans.tree import Tree
 
 NAME = "node"
 LOOKS_FOR = "package.json"

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from services.build.domain.errors import BuildFault
-from services.build.domain.plan import PlanSettings
-from services.build.domain.procfile import read_procfile
-from services.build.domain.tree import Tree
+from libs.plans.errors import BuildFault
+from libs.plans.plan import PlanSettings
+from libs.plans.procfile import read_procfile
+from libs.plans.tree import Tree
 
 Kind = Literal["web", "worker"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from services.build.domain.errors import BuildFault
-from services.build.domain.tree import Tree
+from libs.plans.errors import BuildFault
+from libs.plans.tree import Tree
 
 _LINE: Final = re.compile(r"^([A-Za-z0-9_-]+)\s*:\s*(.+)$")
 NAME: Final = "Procfile"

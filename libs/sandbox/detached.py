@@ -107,20 +107,33 @@ def said(output: Path, after: int) -> str:
         return file.read(_SAID).decode(errors="replace").strip()
 
 
-async def wait_named(status: Path, key: str) -> Process:
-    """Waits until bubblewrap has written who runs, or until nothing runs any more."""
+async def wait_named(status: Path, key: str) -> Process | None:
+    """Waits until bubblewrap has written who runs; None when nothing runs any more and nobody was named."""
     try:
         async with asyncio.timeout(START_SECONDS):
             while True:
                 held = locked(status)
-                if named := process(status, key):
+                named = process(status, key)
+                if named or not held:
                     return named
-                if not held:
-                    break
                 await asyncio.sleep(_POLL)
     except TimeoutError:
-        raise Unavailable("A sandbox that another process is starting does not get ready.") from None
-    raise Unavailable("A sandbox that another process was starting did not get ready; start it again.")
+        raise Unavailable("A sandbox that is being started does not get ready.") from None
+
+
+def open_lock(status: Path) -> int:
+    """Opens the file that is locked while anything runs; the caller closes it."""
+    return os.open(lock_of(status), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+def forget(status: Path) -> None:
+    """Makes a failed start as if it had not been, unless someone has started again by now."""
+    lock = open_lock(status)
+    try:
+        if spawn.try_lock(lock):
+            os.truncate(status, 0)
+    finally:
+        os.close(lock)
 
 
 async def wait_end(process: Process) -> None:

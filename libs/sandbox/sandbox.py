@@ -20,6 +20,7 @@ Output = Callable[[str, bytes], Awaitable[None]]
 _CHUNK: Final = 64 * 1024
 _RUN: Final = "run-"
 _APPEND: Final = os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+_TRIES: Final = 3
 _KILL_SECONDS: Final = 2.0
 _SAID: Final = 400  # bytes of bubblewrap's own complaint that are repeated in an error
 
@@ -120,7 +121,7 @@ class Sandbox:
         with ExitStack() as theirs:
             null = _opened(theirs, os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
             told = _opened(theirs, os.open(status, _APPEND, 0o600))
-            lock = _opened(theirs, os.open(detached.lock_of(status), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            lock = _opened(theirs, detached.open_lock(status))
             spawn.try_lock(lock)
             files = {number: _opened(theirs, spawn.text_file(text)) for number, text in made.texts.items()}
             out, err = self._pipe(stack, theirs, uid), self._pipe(stack, theirs, uid)
@@ -153,8 +154,16 @@ class Sandbox:
         """
         spec.check(self._home)
         self.poll()
+        for _ in range(_TRIES):
+            found = await self._start_once(spec, output, status, key)
+            if found is not None:
+                return found
+        raise Unavailable("The sandbox that others were starting never got ready; start it again.")
+
+    async def _start_once(self, spec: Spec, output: Path, status: Path, key: str) -> Process | None:
+        """None: someone else's start, for which we waited, came to nothing."""
         with ExitStack() as stack:
-            lock = _opened(stack, os.open(detached.lock_of(status), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+            lock = _opened(stack, detached.open_lock(status))
             if not spawn.try_lock(lock):
                 return await detached.wait_named(status, key)
             if ended := detached.process(status, key):
@@ -165,13 +174,14 @@ class Sandbox:
             async with asyncio.timeout(detached.START_SECONDS):
                 await spawn.readable(ready)
             begun = os.read(ready, 1) != b""
+        except TimeoutError:
+            raise Unavailable("The sandbox is slow to start; this machine may be overloaded.") from None
         finally:
             os.close(ready)
         if not begun:
             await detached.wait_free(status)
-            if detached.read(status).code is not None:  # it ran, and ended before it could say so
-                return await detached.wait_named(status, key)
-            os.truncate(status, 0)
+        if not begun and detached.read(status).code is None:
+            detached.forget(status)
             said = detached.said(output, before) or "it was killed while it started"
             raise Unavailable(f"The sandbox could not be made: {said}.")
         return await detached.wait_named(status, key)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,20 +27,23 @@ from services.deploy.adapters.process_runtime import ProcessRuntime
 from services.deploy.domain.instance import Launch, Layer, Observed
 from tests.contract.runtime_suite import ended, launch, printed, seen
 
-STARTS_AND_DIES = """
+STARTS = """
 import asyncio, os, signal, sys
 from pathlib import Path
 from libs.runtime.clock import SystemClock
 from services.deploy.adapters.process_runtime import ProcessRuntime
 from services.deploy.domain.instance import Artifact, Launch
 
-home, instance, command = sys.argv[1:]
+home, instance, command, then = sys.argv[1:]
 
 async def main():
     runtime = await ProcessRuntime.open(Path(home), SystemClock())
     artifact = Artifact(digest="", layers=(), start_command=command, working_directory="/tmp")
+    print("ready", flush=True)
     await runtime.start(Launch(instance, "dep", "svc", "env", 0, artifact))
-    os.kill(os.getpid(), signal.SIGKILL)
+    if then == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    await asyncio.sleep(60)
 
 asyncio.run(main())
 """
@@ -84,13 +88,40 @@ async def text_of(runtime: ProcessRuntime, wanted: Launch) -> str:
     return (await runtime.read_output(wanted.instance_id, 0, 100_000)).decode()
 
 
+async def starter(home: Path, wanted: Launch, then: str) -> asyncio.subprocess.Process:
+    """A process of its own that starts the instance, once it says that it is ready."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", STARTS, str(home), wanted.instance_id, wanted.artifact.start_command, then),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout
+    assert await process.stdout.readline() == b"ready\n"
+    return process
+
+
+@pytest.mark.parametrize("moment", [0, 0.003, 0.006, 0.012, 0.02])
+async def test_platform_killed_at_any_moment_of_a_start_is_finished_by_the_next(home: Path, moment: float) -> None:
+    wanted = launch("echo up; exec sleep 1000")
+    process = await starter(home, wanted, "stay")
+    with suppress(TimeoutError):
+        async with asyncio.timeout(moment):
+            await process.wait()
+    process.kill()
+    await process.wait()
+    runtime = await opened(home)
+    await runtime.start(wanted)
+    await printed(runtime, wanted, b"up\n")
+    await runtime.terminate(wanted.instance_id, grace=5)
+    observed = await seen(runtime, wanted)
+    assert (observed.alive, observed.exit_code) == (False, 143)
+    assert await runtime.read_output(wanted.instance_id, 0, 100) == b"up\n"
+
+
 async def test_killed_platform_leaves_its_instances_running_and_the_next_one_adopts_them(home: Path) -> None:
     talks = "i=0; while [ $i -lt 8 ]; do echo $i; i=$((i+1)); sleep 0.1; done; exit 6"
     wanted = launch(talks)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", STARTS_AND_DIES, str(home), wanted.instance_id, talks),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])},
-    )
+    process = await starter(home, wanted, "die")
     assert await process.wait() == -signal.SIGKILL
     runtime = await opened(home)
     assert (await seen(runtime, wanted)).alive
@@ -185,12 +216,33 @@ async def test_layer_torn_by_a_power_cut_is_made_again(home: Path) -> None:
     place = home / "layers" / deps.digest.removeprefix("sha256:")
     place.mkdir(parents=True)
     (place / "dep.txt").write_text("torn")
-    place.with_name(place.name + ".ready").write_text('{"boot": "another", "durable": false}')
+    ready(place).write_text('{"boot": "another", "durable": false}')
     runtime = await opened(home)
     wanted = with_layers("cat /deps/dep.txt", deps, directory="/")
     await runtime.start(wanted)
     assert await text_of(runtime, wanted) == "whole\n"
-    await eventually(lambda: b'"durable":true' in place.with_name(place.name + ".ready").read_bytes())
+    await eventually(lambda: b'"durable":true' in ready(place).read_bytes())
+
+
+async def test_layers_that_no_instance_has_are_removed_after_some_days(home: Path) -> None:
+    runtime = await opened(home)
+    kept, old, fresh = [await layer(home, "/deps", {"dep.txt": text}) for text in ("kept", "old", "fresh")]
+    launches = [with_layers("exec sleep 1000", each, directory="/") for each in (kept, old, fresh)]
+    places = [home / "layers" / each.digest.removeprefix("sha256:") for each in (kept, old, fresh)]
+    for wanted in launches:
+        await runtime.start(wanted)
+    await eventually(lambda: all(b'"durable":true' in ready(place).read_bytes() for place in places))
+    for place in places[:2]:
+        os.utime(ready(place), (0, 0))
+    for wanted in launches[1:]:
+        await runtime.remove(wanted.instance_id)
+    assert [place.exists() for place in places] == [True, False, True]
+    await runtime.start(with_layers("exec sleep 1000", old, directory="/"))
+    assert places[1].exists()
+
+
+def ready(place: Path) -> Path:
+    return place.with_name(place.name + ".ready")
 
 
 async def test_instance_gets_its_variables_over_the_artifacts_and_port_over_all(home: Path) -> None:

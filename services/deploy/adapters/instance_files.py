@@ -26,6 +26,8 @@ class Decided(msgspec.Struct, frozen=True):
 
     port: int
     started_at: datetime
+    # Digests of the layers it has.
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

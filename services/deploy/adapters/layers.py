@@ -8,7 +8,8 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
@@ -55,7 +56,9 @@ class Layers:
         """
         place = self._root / hex_of(digest)
         async with self._locks.setdefault(digest, asyncio.Lock()):
-            if not await asyncio.to_thread(self._is_whole, place):
+            if await asyncio.to_thread(self._is_whole, place):
+                _beside(place).touch()  # used now: `collect` counts from here
+            else:
                 blob = await self._blobs.path(digest)
                 await asyncio.to_thread(self._make, blob, place, digest)
                 asyncio.get_running_loop().run_in_executor(None, self._settle, place)
@@ -75,6 +78,15 @@ class Layers:
             fresh.rename(target)
 
         await asyncio.to_thread(make)
+
+    def collect(self, used: Collection[str], unused_since: datetime) -> None:
+        """Removes shared layers that no instance has and that nobody asked for since then; they can be made again."""
+        kept = {hex_of(digest) for digest in used}
+        for ready in self._root.glob(f"*{_READY}"):
+            place = ready.with_suffix("")
+            if place.name not in kept and ready.stat().st_mtime < unused_since.timestamp():
+                ready.unlink()
+                erase(place)
 
     def _is_whole(self, place: Path) -> bool:
         """After a power cut a layer that was not yet on the disk may be torn: it is made again."""

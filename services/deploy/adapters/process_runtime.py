@@ -8,6 +8,7 @@ import random
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Final
 from weakref import WeakValueDictionary
@@ -26,6 +27,8 @@ from services.deploy.domain.instance import Launch, Layer, Observed
 PIDS: Final = 2048
 # Seconds for which counters of CPU and memory are told again instead of read again.
 USAGE_SECONDS: Final = 1.0
+# Days after which an unpacked layer that no instance has is removed; it is unpacked again when it is wanted again.
+UNUSED_DAYS: Final = 3
 _GONE: Final = ".gone-"
 _BASE_ENVIRONMENT: Final[Mapping[str, str]] = {
     "HOME": "/tmp",  # noqa: S108 - inside the sandbox it is the instance's own
@@ -124,6 +127,7 @@ class ProcessRuntime:
             await self._sandbox.release(files.name)
             self._known.pop(instance_id, None)
             await asyncio.to_thread(_discard, files.folder)
+            await asyncio.to_thread(self._collect_layers)
 
     async def read_output(self, instance_id: str, offset: int, limit: int) -> bytes:
         """What it printed from byte `offset`; see the port."""
@@ -132,6 +136,14 @@ class ProcessRuntime:
     async def trim_output(self, instance_id: str, offset: int) -> None:
         """Frees the room of what was printed before byte `offset`."""
         files_of(self._root, instance_id).trim(offset)
+
+    def _collect_layers(self) -> None:
+        used = {digest for decided in self._all_decided() for digest in decided.layers}
+        self._layers.collect(used, self._clock.now() - timedelta(days=UNUSED_DAYS))
+
+    def _all_decided(self) -> list[Decided]:
+        names = os.listdir(self._root)  # noqa: PTH208 - names
+        return [decided for name in names if (decided := InstanceFiles(self._root / name).decided()) is not None]
 
     def _lock(self, instance_id: str) -> asyncio.Lock:
         return self._locks.setdefault(instance_id, asyncio.Lock())
@@ -181,10 +193,10 @@ class ProcessRuntime:
         before = files.decided()
         if before and is_free(before.port) and launch.port in {None, before.port}:
             return before
-        others = (InstanceFiles(self._root / name) for name in os.listdir(self._root))  # noqa: PTH208 - names
-        taken = {decided.port for other in others if (decided := other.decided()) is not None}
+        taken = {decided.port for decided in self._all_decided()}
         port = launch.port or free_port(taken, self._chance)
-        decided = Decided(port=port, started_at=self._clock.now())
+        digests = tuple(layer.digest for layer in launch.artifact.layers)
+        decided = Decided(port=port, started_at=self._clock.now(), layers=digests)
         files.decide(decided)
         return decided
 

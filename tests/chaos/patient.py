@@ -38,7 +38,8 @@ class Patient:
 
     async def live(self) -> Json:
         """Gives the deployment that serves."""
-        return next(row for row in await self.app.deployments() if row["state"] == "active")
+        serving = next(row for row in await self.app.deployments() if row["state"] == "active")
+        return await self.app.deployment(serving["id"])
 
     async def deploy(self) -> str:
         """Asks for a new version of the same source and gives its id, at once."""

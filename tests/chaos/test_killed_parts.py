@@ -47,7 +47,10 @@ async def test_deleting_jetstream_during_a_run_loses_nothing(patient: Patient) -
 async def test_the_edge_boots_from_disk_while_no_service_runs(patient: Patient) -> None:
     app = patient.app
     before = app.processes()
-    await patient.kill("envoy")
+    await patient.kill("envoy", "router")
     await patient.serves_again()
+    health = await app.platform.request("GET", "/api/v1/health")
+    assert health.status_code != 200, "the app is served before any service is back"
     assert app.processes() == before
     await patient.parts_are_well()
+    await patient.settles()

@@ -180,13 +180,13 @@ class Platform:
 
     async def visit(self, host: str, path: str = "/", **more: Json) -> httpx2.Response:
         """Visits an application through the edge, by its host name."""
+        headers = {"Host": host, **more.pop("headers", {})}
         async with httpx2.AsyncClient(timeout=30) as client:
-            return await client.request(
-                more.pop("method", "GET"),
-                f"{self.url}{path}",
-                headers={"Host": host, **more.pop("headers", {})},
-                **more,
-            )
+            try:
+                return await client.request(more.pop("method", "GET"), f"{self.url}{path}", headers=headers, **more)
+            except httpx2.TransportError as error:
+                # The same.
+                raise AssertionError(f"{host}{path}: {error!r}") from error
 
     async def parts(self) -> dict[str, dict[str, Json]]:
         """Every part by its name, as `lr platform status` lists them."""

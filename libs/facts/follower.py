@@ -73,8 +73,19 @@ class Follower:
 
     async def _drain(self) -> None:
         while facts := await self._read(await self._position()):
+            await self._skip_forgotten(facts[0])
             for fact in facts:
                 await self._react(fact)
+
+    async def _skip_forgotten(self, oldest: Fact) -> None:
+        """Moves to the oldest fact the source still has, when what came before was deleted by age."""
+        cursor = await self._position()
+        if oldest.sequence > cursor + 1:
+            self._log.warning("history.gone", after=cursor, oldest=oldest.sequence)
+            await self._db.execute(
+                "update inbox set sequence = $2 where source = $1 and sequence < $2", self.source, oldest.sequence - 1
+            )
+            self._cursor = oldest.sequence - 1
 
     async def replay(self, fact_id: str) -> None:
         """Reacts to a dead letter again; it leaves the list in the same transaction."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from libs.db import Database, Row
@@ -11,6 +12,8 @@ from libs.kernel.ids import new_id
 from libs.telemetry import inject
 
 PAGE: Final = 500
+# A follower may be away this long and still miss nothing.
+KEPT: Final = timedelta(days=30)
 _COLUMNS: Final = "id, sequence, subject, workspace_id, correlation_id, recorded_at, traceparent, payload"
 
 
@@ -77,6 +80,13 @@ class Outbox:
         async with self._db.tx() as tx:
             await tx.execute("set local synchronous_commit = off")
             await tx.execute("update outbox_head set published = greatest(published, $1)", sequence)
+
+    async def forget_old(self) -> int:
+        """Deletes facts that the bus has had for longer than they are kept; tells how many."""
+        return await self._db.execute(
+            "delete from outbox where recorded_at < $1 and sequence <= (select published from outbox_head)",
+            self._clock.now() - KEPT,
+        )
 
     def _fact(self, row: Row) -> Fact:
         return Fact(source=self.service, **dict(row.items()))

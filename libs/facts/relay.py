@@ -17,6 +17,7 @@ from libs.telemetry import get_logger
 
 PERIOD_SECONDS: Final = 5.0
 RETRY_SECONDS: Final = 0.5
+FORGET_SECONDS: Final = 3600.0
 RELAYED: Final = Counter("lightrail_facts_relayed_total", "Facts put on the bus.", ["service"])
 
 
@@ -28,6 +29,7 @@ class Relay:
         self._outbox = outbox
         self._bus = bus
         self._clock = clock
+        self._forget_at = 0.0
         self._log = get_logger(f"relay/{outbox.service}")
 
     async def run(self) -> None:
@@ -51,6 +53,12 @@ class Relay:
         RELAYED.labels(self._outbox.service).inc(sent)
         return sent
 
+    async def _forget_old(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._forget_at:
+            self._forget_at = now + FORGET_SECONDS
+            await self._outbox.forget_old()
+
     async def _hold(self) -> None:
         woken = asyncio.Event()
         channel = f"{self._db.schema}_outbox"
@@ -63,6 +71,7 @@ class Relay:
                 while not lost.is_set():
                     woken.clear()
                     await self.once()
+                    await self._forget_old()
                     wake = asyncio.ensure_future(woken.wait())
                     try:
                         await asyncio.wait(

@@ -156,6 +156,18 @@ async def test_poison_becomes_a_dead_letter_with_its_reason_and_can_be_replayed(
     assert await world.db.fetchval("select count(*) from dead_letters") == 0
 
 
+async def test_old_facts_go_once_the_bus_has_them_and_a_newcomer_starts_with_what_is_left(world: World) -> None:
+    await world.tell("old", "kept")
+    await world.relay.once()
+    await world.db.execute("update outbox set recorded_at = now() - interval '31 days' where sequence = 1")
+    await world.tell("not yet told")
+    await world.db.execute("update outbox set recorded_at = now() - interval '31 days' where sequence is null")
+    assert await world.outbox.forget_old() == 1
+    await world.outbox.number()
+    await world.follower.catch_up()
+    assert world.seen == ["kept", "not yet told"]
+
+
 async def test_relay_is_woken_by_a_commit(world: World) -> None:
     async with asyncio.TaskGroup() as group:
         running = group.create_task(world.relay.run())

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-
 from libs.bus import NatsBus
 from libs.db import Database
 from libs.facts import Fact, Follower, NewFact, Outbox, Relay

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
+from traceback import format_exception
 from typing import Final
 
 from opentelemetry.trace import SpanKind
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from libs.kernel.clock import Clock
 from libs.kernel.ids import new_id
 from libs.kernel.units import MIB, show_bytes
-from libs.telemetry import inject, span
+from libs.telemetry import get_logger, inject, span
 from services.gateway.http.problems import problem, respond
 
 # JSON bodies: the largest honest one is a service's variables, 1,000 of 64 KiB at most, sent in parts.
@@ -58,13 +59,27 @@ class Guard:
         state["traceparent"] = parent if _TRACEPARENT.match(parent) else ""
         answered = _Answer(send, request_id, scope, self._clock)
         if scope["path"] in _UNTRACED:
-            await self._limited(scope, receive, answered, headers)
+            await self._logged(scope, receive, answered, headers)
             return
         with span(f"gateway/http/{scope['method']}", parent=state["traceparent"], kind=SpanKind.SERVER) as current:
             state["traceparent"] = inject() or state["traceparent"]
-            await self._limited(scope, receive, answered, headers)
+            await self._logged(scope, receive, answered, headers)
             current.set_attribute("http.route", _route(scope))
             current.set_attribute("http.response.status_code", answered.status)
+
+    async def _logged(self, scope: Scope, receive: Receive, send: _Answer, headers: Headers) -> None:
+        """Tells of a crash once, without the values of variables: they may be secrets."""
+        try:
+            await self._limited(scope, receive, send, headers)
+        except Exception as error:
+            get_logger("gateway.http").error(
+                "request.crashed",
+                path=scope["path"],
+                request_id=scope["state"]["request_id"],
+                traceback="".join(format_exception(error)),
+            )
+            if not send.complete:
+                raise
 
     async def _limited(self, scope: Scope, receive: Receive, send: _Answer, headers: Headers) -> None:
         if self._unlimited.match(scope["path"]):
@@ -105,6 +120,7 @@ class _Answer:
         self._clock = clock
         self._started = clock.monotonic()
         self.status = 0
+        self.complete = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -115,6 +131,8 @@ class _Answer:
                 headers.setdefault(name, value)
             self._count()
         await self._send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self.complete = True
 
     def _count(self) -> None:
         method, route = self._scope["method"], _route(self._scope)

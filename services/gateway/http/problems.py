@@ -13,7 +13,6 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from libs.kernel.errors import Conflict, Denied, Exhausted, Failure, Invalid, NotFound, Unavailable
-from libs.telemetry import get_logger
 
 MEDIA_TYPE: Final = "application/problem+json"
 _STATUS: Final[dict[type[Failure], HTTPStatus]] = {
@@ -194,9 +193,9 @@ async def _on_http(request: Request, error: Exception) -> Response:
     return respond(document, dict(error.headers or {}))
 
 
-async def _on_mistake(request: Request, error: Exception) -> Response:
+async def _on_mistake(request: Request, _error: Exception) -> Response:
+    # The guard writes it to the log.
     request_id = request_id_of(request)
-    get_logger("gateway.http").error("request.crashed", path=request.url.path, request_id=request_id, exc_info=error)
     document = problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "The platform made a mistake while answering; nothing of it is your fault.",

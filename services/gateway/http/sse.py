@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from traceback import format_exception
 from typing import Final
 
 from fastapi import Request
@@ -127,7 +128,8 @@ class EventStream(Response):
         except Failure as failure:
             await queue.put(self._error(failure))
         except Exception as error:  # noqa: BLE001 - told to the caller and logged; the status line is gone already
-            get_logger("gateway.http").error("stream.crashed", request_id=self._request_id, exc_info=error)
+            told = "".join(format_exception(error))
+            get_logger("gateway.http").error("stream.crashed", request_id=self._request_id, traceback=told)
             await queue.put(Frame("error", {"detail": "The platform made a mistake.", "request_id": self._request_id}))
         await queue.put(None)
 

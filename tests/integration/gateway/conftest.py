@@ -19,7 +19,8 @@ from libs.runtime import Host
 from libs.runtime.clock import SystemClock
 from services.gateway.http.server import HttpServer
 from services.gateway.main import MODULE
-from tests.integration.gateway.services import EMAIL, World, addresses, serve
+from tests.integration.gateway.services import addresses, serve
+from tests.integration.gateway.world import EMAIL, World
 
 
 @dataclass

@@ -19,7 +19,7 @@ import pytest_asyncio
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2
 from libs.testing.eventually import eventually
 from tests.integration.gateway.conftest import Gateway
-from tests.integration.gateway.services import EMAIL, FAILED, LIVE, PASSWORD, SETUP_TOKEN, STATES
+from tests.integration.gateway.world import EMAIL, FAILED, LIVE, PASSWORD, SETUP_TOKEN, STATES
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -14,22 +14,11 @@ from libs.protogen.lightrail.common.v1 import facts_pb2
 from libs.protogen.lightrail.deploy.v1 import events_pb2
 from libs.testing.eventually import eventually
 from tests.integration.gateway.conftest import Gateway
-from tests.integration.gateway.services import EMAIL, LIVE, PASSWORD, SETUP_TOKEN
+from tests.integration.gateway.problems import problem
+from tests.integration.gateway.world import EMAIL, PASSWORD, SETUP_TOKEN
 
 TAR = {"Content-Type": "application/gzip"}
 JSON = {"Content-Type": "application/json"}
-
-
-def problem(answer: Any, status: int, kind: str) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    body: dict[str, Any] = answer.json()
-    assert body["kind"] == kind
-    assert body["status"] == status
-    assert body["title"]
-    assert body["detail"]
-    assert body["request_id"] == answer.headers["x-request-id"]
-    return body
 
 
 async def test_health_names_every_part(gateway: Gateway) -> None:
@@ -331,60 +320,6 @@ async def test_request_ids_and_traces_go_through(gateway: Gateway) -> None:
     assert ctx.traceparent.split("-")[1] == trace.split("-")[1]
     odd = await gateway.call("GET", "/me", headers={"X-Request-Id": "no good!"})
     assert odd.headers["x-request-id"].startswith("req_")
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "more", "status", "kind"),
-    [
-        ("GET", "/nothing", {}, 404, "not_found"),
-        ("PUT", "/me", {}, 405, "invalid"),
-        ("POST", "/projects", {"content": b"{", "headers": JSON}, 400, "invalid"),
-        ("POST", "/projects", {"content": b"[" * 100_000, "headers": JSON}, 400, "invalid"),
-        ("POST", "/projects", {"content": b'"\xff"', "headers": JSON}, 400, "invalid"),
-        ("POST", "/projects", {"content": b'{"name":"a"}', "headers": {"Content-Type": "text/plain"}}, 422, "invalid"),
-        ("POST", "/projects", {"json": {"name": "x", "colour": "blue"}}, 422, "invalid"),
-        ("POST", "/projects", {"json": {"name": 7}}, 422, "invalid"),
-        ("POST", "/projects", {"json": {"name": "nul\0"}}, 422, "invalid"),
-        ("POST", "/projects", {"content": rb'{"name":"\ud800"}', "headers": JSON}, 422, "invalid"),
-        ("POST", "/projects", {"json": {"name": ""}}, 422, "invalid"),
-        ("POST", "/projects", {"json": {"name": "слово"}}, 422, "invalid"),
-        ("POST", "/projects", {"json": {"name": "x" * 3_000_000}}, 413, "exhausted"),
-        ("GET", "/projects?limit=0", {}, 422, "invalid"),
-        ("GET", "/projects?limit=99999999999999999999", {}, 422, "invalid"),
-        ("GET", "/projects/%00", {}, 404, "not_found"),
-        ("GET", "/deployments/dep_", {}, 404, "not_found"),
-        ("GET", "/services/svc_nonsense", {}, 404, "not_found"),
-        ("GET", "/services", {}, 422, "invalid"),
-        ("POST", "/deployments", {"json": {}}, 422, "invalid"),
-        ("POST", "/deployments", {"json": {"service_name": "x", "snapshot_id": "y"}}, 404, "not_found"),
-    ],
-)  # fmt: skip
-async def test_wrong_requests_are_told_what_is_wrong(
-    gateway: Gateway, method: str, path: str, more: dict[str, Any], status: int, kind: str
-) -> None:
-    problem(await gateway.call(method, path, **more), status, kind)
-
-
-async def test_a_body_without_a_length_stops_at_the_limit(gateway: Gateway) -> None:
-    async def endless() -> AsyncIterator[bytes]:
-        yield b'{"name":"'
-        for _ in range(64):
-            yield b"x" * 64 * 1024
-
-    answer = await gateway.call("POST", "/projects", content=endless(), headers=JSON)
-    problem(answer, 413, "exhausted")
-
-
-async def test_secrets_in_a_wrong_body_are_not_repeated(gateway: Gateway) -> None:
-    answer = await gateway.call("POST", "/login", token="", json={"email": EMAIL, "password": ["hunter2"]})
-    assert problem(answer, 422, "invalid")["field"] == "password"
-    assert "hunter2" not in answer.text
-
-
-async def test_a_service_that_is_away_is_503_and_health_says_which(gateway: Gateway) -> None:
-    made = await gateway.deployment()
-    await gateway.world.moves(made["id"], LIVE)
-    assert (await gateway.json("GET", f"/deployments/{made['id']}"))["state"] == "active"
 
 
 def _fact(

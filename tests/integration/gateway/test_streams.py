@@ -16,7 +16,7 @@ from libs.protogen.lightrail.deploy.v1 import events_pb2 as deploy_events
 from libs.testing.eventually import eventually
 from services.gateway.http import sse
 from tests.integration.gateway.conftest import Gateway
-from tests.integration.gateway.services import FAILED, LIVE, STATES
+from tests.integration.gateway.world import FAILED, LIVE, STATES
 
 BUILDING = STATES.DEPLOYMENT_STATE_BUILDING
 

@@ -1,0 +1,184 @@
+"""Build and deploy as the gateway meets them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from libs.kernel.context import Ctx
+from libs.kernel.errors import Conflict, Exhausted, Invalid, NotFound
+from libs.kernel.ids import new_id
+from libs.protogen.lightrail.build.v1 import build_pb2, build_pb2_grpc
+from libs.protogen.lightrail.deploy.v1 import deploy_pb2, deploy_pb2_grpc
+from libs.protogen.lightrail.project.v1 import project_pb2
+from tests.integration.gateway.world import (
+    LARGEST_UPLOAD,
+    STATES,
+    World,
+    seen,
+    start_of,
+)
+
+
+class Build(build_pb2_grpc.BuildServiceServicer):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def UploadSnapshot(self, request_iterator: Any, context: Any) -> Any:
+        ctx = seen(self.world, "UploadSnapshot")
+        content, service_id, largest = bytearray(), "", 0
+        async for message in request_iterator:
+            if message.service_id:
+                service_id = message.service_id
+                service = self.world.services.get(service_id)
+                ctx.allow(service.workspace_id if service else "", what=f"Service {service_id}")
+            content += message.chunk
+            largest = max(largest, len(message.chunk))
+            if len(content) > LARGEST_UPLOAD:
+                raise Exhausted("The upload is larger than 8 MiB.", hint="Leave something out.")
+        try:
+            gzip.decompress(content)
+        except (OSError, EOFError) as error:
+            # Also an upload that broke off: to this side it only looks like its end.
+            raise Invalid("This is no whole tar archive.", field="snapshot") from error
+        assert largest <= 512 * 1024, "held more than a piece"
+        made = build_pb2.Snapshot(id=new_id("snapshot", self.world.clock), service_id=service_id)
+        made.workspace_id = self.world.services[service_id].workspace_id
+        made.digest, made.size_bytes = f"sha256:{hashlib.sha256(content).hexdigest()}", len(content)
+        made.created_at.FromDatetime(self.world.now())
+        self.world.snapshots[made.id] = bytes(content)
+        return build_pb2.UploadSnapshotResponse(snapshot=made)
+
+    async def StreamBuildLog(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        seen(self.world, "StreamBuildLog")
+        key = request.deployment_id
+        if key not in self.world.build_lines:
+            raise NotFound("There is no build of this deployment.")
+        number = request.after
+        while True:
+            lines = self.world.build_lines[key][number:]
+            for text in lines:
+                number += 1
+                line = build_pb2.LogLine(number=number, step="install", stream="stdout", text=text)
+                line.time.FromDatetime(self.world.now())
+                yield build_pb2.StreamBuildLogResponse(lines=[line])
+            if not request.follow or key not in self.world.building:
+                return
+            async with self.world.changed:
+                await self.world.changed.wait()
+
+    async def GetSnapshot(self, request: Any, context: Any) -> Any:
+        raise AssertionError("no route asks for it")
+
+    async def GetBuild(self, request: Any, context: Any) -> Any:
+        raise AssertionError("no route asks for it")
+
+    async def CancelBuild(self, request: Any, context: Any) -> Any:
+        raise AssertionError("no route asks for it")
+
+    async def GetArtifact(self, request: Any, context: Any) -> Any:
+        raise AssertionError("no route asks for it")
+
+
+class Deploy(deploy_pb2_grpc.DeploymentServiceServicer):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def deployment(self, ctx: Ctx, deployment_id: str) -> deploy_pb2.Deployment:
+        found = self.world.deployments.get(deployment_id)
+        ctx.allow(found.workspace_id if found else "", what=f"Deployment {deployment_id}")
+        assert found
+        return found
+
+    def make(self, service: project_pb2.Service, trigger: str, **more: Any) -> deploy_pb2.Deployment:
+        made = deploy_pb2.Deployment(
+            id=new_id("deployment", self.world.clock),
+            workspace_id=service.workspace_id,
+            project_id=service.project_id,
+            environment_id=service.environment_id,
+            service_id=service.id,
+            service_name=service.name,
+            state=STATES.DEPLOYMENT_STATE_QUEUED,
+            trigger=trigger,
+            replicas=1,
+            url=f"http://{service.public_domain}:8080",
+            **more,
+        )
+        made.created_at.FromDatetime(self.world.now())
+        made.updated_at.FromDatetime(self.world.now())
+        self.world.deployments[made.id] = made
+        return made
+
+    async def CreateDeployment(self, request: Any, context: Any) -> Any:
+        ctx = seen(self.world, "CreateDeployment")
+        service = self.world.services.get(request.service_id)
+        ctx.allow(service.workspace_id if service else "", what=f"Service {request.service_id}")
+        assert service
+        if request.image_url:
+            raise Conflict(
+                "Image deployments need the docker runtime, which this platform does not have.",
+                hint="Deploy a snapshot of the source instead.",
+            )
+        if request.idempotency_key in self.world.keys:
+            known = self.world.deployments[self.world.keys[request.idempotency_key]]
+            return deploy_pb2.CreateDeploymentResponse(deployment=known)
+        made = self.make(service, "upload", snapshot_id=request.snapshot_id, resources=request.resources)
+        if request.idempotency_key:
+            self.world.keys[request.idempotency_key] = made.id
+        await self.world.tell()
+        return deploy_pb2.CreateDeploymentResponse(deployment=made)
+
+    async def GetDeployment(self, request: Any, context: Any) -> Any:
+        ctx = seen(self.world, "GetDeployment")
+        return deploy_pb2.GetDeploymentResponse(deployment=self.deployment(ctx, request.deployment_id))
+
+    async def ListDeployments(self, request: Any, context: Any) -> Any:
+        ctx = seen(self.world, "ListDeployments")
+        rows = [
+            row
+            for row in reversed(self.world.deployments.values())
+            if row.workspace_id in ctx.actor.roles
+            and request.service_id in ("", row.service_id)
+            and request.project_id in ("", row.project_id)
+        ]
+        start = start_of(request.page.cursor)
+        end = start + (request.page.limit or 50)
+        cursor = str(end) if len(rows) > end else ""
+        return deploy_pb2.ListDeploymentsResponse(deployments=rows[start:end], next_cursor=cursor)
+
+    async def DeleteDeployment(self, request: Any, context: Any) -> Any:
+        found = self.deployment(seen(self.world, "DeleteDeployment"), request.deployment_id)
+        found.state = STATES.DEPLOYMENT_STATE_REMOVING
+        return deploy_pb2.DeleteDeploymentResponse(deployment=found)
+
+    async def Redeploy(self, request: Any, context: Any) -> Any:
+        found = self.deployment(seen(self.world, "Redeploy"), request.deployment_id)
+        made = self.make(self.world.services[found.service_id], "redeploy", origin_id=found.id)
+        await self.world.tell()
+        return deploy_pb2.RedeployResponse(deployment=made)
+
+    async def Rollback(self, request: Any, context: Any) -> Any:
+        found = self.deployment(seen(self.world, "Rollback"), request.deployment_id)
+        made = self.make(self.world.services[found.service_id], "rollback", origin_id=found.id)
+        await self.world.tell()
+        return deploy_pb2.RollbackResponse(deployment=made)
+
+    async def StreamLogs(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        seen(self.world, "StreamLogs")
+        after = request.after
+        matching = [row for row in self.world.log_lines if request.deployment_id in ("", row.deployment_id)]
+        first = matching[-request.tail :] if request.tail else [row for row in matching if row.cursor > after]
+        for line in first:
+            yield deploy_pb2.StreamLogsResponse(lines=[line])
+            after = line.cursor
+        while request.follow:
+            async with self.world.changed:
+                await self.world.changed.wait()
+            for line in [row for row in self.world.log_lines if row.cursor > after]:
+                yield deploy_pb2.StreamLogsResponse(lines=[line])
+                after = line.cursor
+
+    async def SampleInstances(self, request: Any, context: Any) -> Any:
+        raise AssertionError("no route asks for it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -75,13 +75,24 @@ class Database:
             yield running
             return
         with translated():
-            async with self._pool.acquire() as connection, connection.transaction():
-                tx = Tx(connection)
-                token = self._running.set(tx)
-                try:
-                    yield tx
-                finally:
-                    self._running.reset(token)
+            connection = await self._pool.acquire()
+        try:
+            transaction = connection.transaction()
+            with translated():
+                await transaction.start()
+            tx = Tx(connection)
+            token = self._running.set(tx)
+            try:
+                yield tx
+            except BaseException:
+                await _or_end(connection, transaction.rollback, quiet=True)  # the body's own error is the news
+                raise
+            finally:
+                self._running.reset(token)
+            with translated():
+                await _or_end(connection, transaction.commit)
+        finally:
+            await self._pool.release(connection)
         for call in tx.after:
             call()
 
@@ -102,12 +113,12 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """A raw connection for leases and notifications; nothing else. It ends with its use, and every lock on it."""
         with translated():
-            async with self._pool.acquire() as connection:
-                try:
-                    yield connection
-                finally:
-                    with suppress(asyncpg.InterfaceError):  # it was lost: there is nothing to end
-                        connection.terminate()
+            connection = await self._pool.acquire()
+        try:
+            yield connection
+        finally:
+            _end(connection)
+            await self._pool.release(connection)
 
     async def fetch(self, sql: str, *args: object) -> list[Row]:
         """All rows."""
@@ -173,6 +184,21 @@ async def open_database(
         yield Database(pool, schema)
     finally:
         await pool.close()
+
+
+async def _or_end(connection: Connection, close: Callable[[], Awaitable[None]], *, quiet: bool = False) -> None:
+    """Closes a transaction; when that fails the connection ends too, so that no other use inherits it."""
+    try:
+        await close()
+    except BaseException as error:
+        _end(connection)
+        if not quiet or not isinstance(error, Exception):
+            raise
+
+
+def _end(connection: Connection) -> None:
+    with suppress(asyncpg.InterfaceError):  # it was lost already: there is nothing to end
+        connection.terminate()
 
 
 async def _as_it_is(_connection: asyncpg.Connection[Row]) -> None:

@@ -18,6 +18,9 @@ AWAY = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
     asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InsufficientResourcesError,
     ConnectionError,
     TimeoutError,
     OSError,
@@ -31,6 +34,8 @@ def translated() -> Iterator[None]:
         yield
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"It exists already ({error.constraint_name}).") from error
+    except asyncpg.DiskFullError as error:
+        raise Unavailable("The disk of the database is full.", hint="Free some space; it goes on by itself.") from error
     except AWAY as error:
         raise Unavailable("The database is away or busy.", hint="Try again in a moment.") from error
     except asyncpg.InterfaceError as error:

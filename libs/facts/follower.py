@@ -46,7 +46,9 @@ class Follower:
         self._read = read
         self._one_at_a_time = asyncio.Lock()
         self._cursor: int | None = None
+        # Tries of the next fact that failed by its own fault, and those that failed because something was away.
         self._attempts = 0
+        self._waits = 0
         self.service = service
         self.source = source
         self._log = get_logger(f"follower/{service}/{source}")
@@ -141,7 +143,7 @@ class Follower:
                         await handler(fact)
         except Unavailable:
             self._cursor = None
-            self._attempts += 1
+            self._waits += 1
             raise
         except Exception as error:
             self._cursor = None
@@ -149,7 +151,7 @@ class Follower:
             if self._attempts < MAX_ATTEMPTS:
                 raise
             await self._bury(fact, error)
-        self._attempts = 0
+        self._attempts = self._waits = 0
         self._cursor = fact.sequence
 
     async def _advance(self, tx: Tx, fact: Fact) -> None:
@@ -194,4 +196,4 @@ class Follower:
             self._log.warning("dead_letter.not_announced", fact=fact.id)  # the table has it; the stream is an echo
 
     def _backoff(self) -> float:
-        return min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._attempts, 10))
+        return min(LAST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(self._attempts + self._waits, 10))

@@ -88,6 +88,22 @@ async def test_connection_that_is_killed_is_unavailable_and_the_next_one_works(d
     assert await db.fetchval("select 1") == 1
 
 
+async def test_fault_of_the_body_keeps_its_name(db: Database) -> None:
+    with pytest.raises(FileNotFoundError):
+        async with db.tx():
+            raise FileNotFoundError("not the database's fault")
+    assert await db.fetchval("select 1") == 1
+
+
+async def test_cancelled_transaction_leaves_a_clean_connection(db: Database) -> None:
+    for _ in range(8):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.02), db.tx() as tx:
+                await tx.execute("insert into things values ('a', null)")
+                await tx.fetchval("select pg_sleep(5)")
+    assert await db.fetchval("select count(*) from things") == 0
+
+
 async def test_changed_migration_is_refused(
     db: Database, migrations: Path, postgres_dsn: Secret[str], open_db: OpenDatabase
 ) -> None:

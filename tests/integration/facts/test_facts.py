@@ -155,6 +155,24 @@ async def test_poison_becomes_a_dead_letter_with_its_reason_and_can_be_replayed(
     assert await world.db.fetchval("select count(*) from dead_letters") == 0
 
 
+async def test_outages_do_not_count_towards_a_fact_s_death(world: World) -> None:
+    failures = iter([Unavailable("away")] * 6 + [Invalid("once")])
+
+    def fail(_fact: Fact) -> None:
+        failure = next(failures, None)
+        if failure is not None:
+            raise failure
+
+    world.fail = fail
+    await world.tell("a")
+    await world.outbox.number()
+    for _ in range(7):
+        with pytest.raises((Unavailable, Invalid)):
+            await world.follower.catch_up()
+    await world.follower.catch_up()
+    assert world.seen == ["a"]
+
+
 async def test_old_facts_go_once_the_bus_has_them_and_a_newcomer_starts_with_what_is_left(world: World) -> None:
     await world.tell("old", "kept")
     await world.relay.once()

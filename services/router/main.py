@@ -89,7 +89,7 @@ def _wire(
         base_domain=settings.base_domain,
         wake=wake,
     )
-    servicer = RouterServicer(commands, Queries(names, publications, gauges, settings.edge_port))
+    servicer = RouterServicer(commands, Queries(names, publications, gauges, host.clock, settings.edge_port))
     retiring = Driver(RetireEndpoints(publications, gauges, host.clock, wake), host.clock)
     announcing = Driver(AnnounceEndpoints(publications, edges, commands.announce), host.clock)
     return Opened(

@@ -116,11 +116,11 @@ class Edges(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
 
         Conflict and NotFound as above.
         """
-        snapshot = self._snapshot
-        if snapshot is None or snapshot.provisional or snapshot.revision < revision or not self._streams:
+        snapshot, edges = self._snapshot, self._edges()
+        if snapshot is None or snapshot.provisional or snapshot.revision < revision or not edges:
             return False
         served = True
-        for stream in self._streams:
+        for stream in edges:
             state, reason = stream.session.serving(snapshot, key)
             if state is Serving.REFUSED:
                 raise Conflict(
@@ -222,23 +222,27 @@ class Edges(ads_pb2_grpc.AggregatedDiscoveryServiceServicer):
         async with self._moved:
             self._moved.notify_all()
 
+    def _edges(self) -> list[_Stream]:
+        """The newest stream of each edge; one that asked for nothing is none."""
+        asking = sorted((one for one in self._streams if one.session.asked), key=lambda one: one.number)
+        return list({stream.node: stream for stream in asking}.values())
+
     def _too_late(self, key: Key, revision: int, seconds: float) -> Unavailable:
-        if not self._streams:
+        edges = self._edges()
+        if not edges:
             return Unavailable("No edge is connected, so nothing can be published.", hint="Ask again in a moment.")
         snapshot = self._snapshot
         if snapshot is None or snapshot.provisional or snapshot.revision < revision:
             return Unavailable("The router has not read its database yet.", hint="Ask again in a moment.")
         deaf = {
             stream.node: refusal.reason
-            for stream in self._streams
+            for stream in edges
             for refusal in stream.session.lanes[Kind.LISTENERS].refused.values()
         }
         if deaf:
             edge, reason = next(iter(sorted(deaf.items())))
             return Unavailable(f"The edge {edge} cannot listen: {reason}", hint="It tries again every few seconds.")
-        slow = sorted(
-            stream.node for stream in self._streams if stream.session.serving(snapshot, key)[0] is not Serving.YES
-        )
+        slow = sorted(stream.node for stream in edges if stream.session.serving(snapshot, key)[0] is not Serving.YES)
         return Unavailable(
             f"The edge {', '.join(slow) or 'that just left'} has not confirmed within {seconds:.1f} s.",
             hint="Ask again in a moment.",

@@ -18,6 +18,7 @@ TIMEOUT_SECONDS: Final = 3.0
 _RECEIVED: Final = "upstream_cx_rx_bytes_total"
 _REQUESTS: Final = "upstream_rq_total"
 _COUNTERS: Final = rf"^cluster\.app/.*\.({_RECEIVED}|{_REQUESTS})$"
+_UNDER_WAY: Final = {"rq_active", "rq_pending_active"}
 # No resource has an empty name, so that only the time of the bootstrap is left of the dump.
 _START_ONLY: Final = {"name_regex": "^$", "mask": "last_updated"}
 
@@ -36,8 +37,8 @@ class EnvoyAdmin:
         for cluster in answer.get("cluster_statuses", ()):
             for host in cluster.get("host_statuses", ()):
                 place = host["address"]["socket_address"]
-                # A zero is left out.
-                active = [stat.get("value", 0) for stat in host["stats"] if stat["name"] == "rq_active"]
+                # Those that wait for their connection count too. A zero is left out.
+                active = [stat.get("value", 0) for stat in host["stats"] if stat["name"] in _UNDER_WAY]
                 found[Spot(place["address"], int(place["port_value"]))] = sum(map(int, active))
         return found
 

@@ -81,7 +81,7 @@ class Commands:
     async def announce(self, key: Key, version: int) -> None:
         """Tells that every edge has this version; once, however often it is called."""
         async with self.work():
-            told = await self.publications.announce(key, version)
+            told = await self.publications.announce(key, version, self.clock.now())
             if told is not None:
                 workspace_id, deployment_id, count = told
                 await self.facts.record(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from services.router.domain.facts import RouterFact
@@ -62,8 +63,8 @@ class Publications(Protocol):
         """Writes the publication; gives its version, which is the world's new revision."""
         ...
 
-    async def announce(self, key: Key, version: int) -> tuple[str, str, int] | None:
-        """Marks this version as told of; None: told already, or a later one is published.
+    async def announce(self, key: Key, version: int, at: datetime) -> tuple[str, str, int] | None:
+        """Marks this version as confirmed and told of; None: it was already, or a later one is published.
 
         Gives (workspace id, deployment id, active endpoints).
         """

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from libs.kernel.clock import Clock
 from libs.kernel.context import Ctx
 from services.router.app.ports import Gauges, Names, Publications, Traffic
-from services.router.domain.world import Key, Name, Spot
+from services.router.domain.world import Key, Name, Spot, departed
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Queries:
     names: Names
     publications: Publications
     gauges: Gauges
+    clock: Clock
     edge_port: int
 
     async def list_names(self, ctx: Ctx, service_ids: Sequence[str], environment_id: str) -> Sequence[Name]:
@@ -36,8 +38,8 @@ class Queries:
         """Requests under way at the app's endpoints, and how many of them at endpoints that have been replaced."""
         in_flight = await self.gauges.in_flight(key)
         published = await self.publications.of(key)
-        active = {one.spot for one in published.endpoints if one.active} if published is not None else set()
-        return Activity(in_flight, sum(count for spot, count in in_flight.items() if spot not in active))
+        held = 0 if published is None else departed(published, in_flight, self.clock.now())
+        return Activity(in_flight, held)
 
     async def traffic(self) -> Traffic:
         """Bytes that left for each app through the edge, since the edge started."""

@@ -12,6 +12,8 @@ from libs.kernel.errors import Conflict, Invalid
 
 # An old endpoint that is idle stays visible this long, so that whoever drains it reads its zero.
 SETTLE: Final = timedelta(seconds=5)
+# An edge confirms a change a moment before all of its workers act on it: until then, what left may still get requests.
+HEARD: Final = timedelta(milliseconds=300)
 # No endpoint finishes requests longer than this: past it, its instance is gone in any case.
 LONGEST_DRAIN: Final = timedelta(hours=1)
 MOST_ENDPOINTS: Final = 1_000
@@ -59,6 +61,8 @@ class Publication:
     generation: int
     version: int
     endpoints: tuple[Endpoint, ...]
+    # When every edge had confirmed this version; None: not yet.
+    confirmed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,14 @@ def publish(
     if set(endpoints) == set(current.endpoints) and generation == current.generation:
         return None
     return Publication(generation, current.version, endpoints)
+
+
+def departed(publication: Publication, in_flight: Mapping[Spot, int], now: datetime) -> int:
+    """Tells how many requests endpoints that left still hold; not none before every worker has heard that they left."""
+    confirmed = publication.confirmed_at
+    heard = confirmed is not None and now - confirmed >= HEARD
+    left = [endpoint.spot for endpoint in publication.endpoints if not endpoint.active]
+    return sum(max(in_flight.get(spot, 0), 0 if heard else 1) for spot in left)
 
 
 def retire(endpoints: Sequence[Endpoint], in_flight: Mapping[Spot, int] | None, now: datetime) -> list[Endpoint]:

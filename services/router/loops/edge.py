@@ -33,7 +33,9 @@ class TellEdges:
         revision = await self.worlds.revision()
         if revision == self.edges.revision == self._remembered:
             return Done()
-        world = self._world = await self.worlds.load(self._world)
+        # A database that is behind us was put back from a copy: what we know of it is worth nothing.
+        known = self._world if self._world is not None and self._world.revision <= revision else None
+        world = self._world = await self.worlds.load(known)
         if world.revision != self.edges.revision:
             await self.edges.put(world)
         await self.memory.remember(world)

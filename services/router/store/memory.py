@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
 
 from services.router.app.ports import Unannounced
 from services.router.domain.facts import RouterFact
@@ -85,16 +86,17 @@ class MemoryPublications:
     async def save(self, key: Key, publication: Publication, deployment_id: str) -> int:
         """Writes the publication; gives its version."""
         version = self._memory.bump()
-        self._memory.publications[key] = replace(publication, version=version)
+        self._memory.publications[key] = replace(publication, version=version, confirmed_at=None)
         self._memory.deployments[key] = deployment_id
         return version
 
-    async def announce(self, key: Key, version: int) -> tuple[str, str, int] | None:
-        """Marks this version as told of."""
+    async def announce(self, key: Key, version: int, at: datetime) -> tuple[str, str, int] | None:
+        """Marks this version as confirmed and told of."""
         found = self._memory.publications.get(key)
         if found is None or found.version != version or self._memory.announced.get(key, 0) >= version:
             return None
         self._memory.announced[key] = version
+        self._memory.publications[key] = replace(found, confirmed_at=at)
         name = self._memory.names.get(key)
         active = sum(endpoint.active for endpoint in found.endpoints)
         return (name.workspace_id if name else "", self._memory.deployments[key], active)

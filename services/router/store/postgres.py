@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -104,7 +105,12 @@ class PostgresPublications:
         endpoints = await self._db.fetch(
             "select * from endpoints where service_id = $1 and environment_id = $2 order by address, port", *key
         )
-        return Publication(row["generation"], row["version"], tuple(_endpoint(found) for found in endpoints))
+        return Publication(
+            row["generation"],
+            row["version"],
+            tuple(_endpoint(found) for found in endpoints),
+            row["announced_at"] if row["announced"] == row["version"] else None,
+        )
 
     async def save(self, key: Key, publication: Publication, deployment_id: str) -> int:
         """Writes the publication; gives its version, which is the world's new revision."""
@@ -131,17 +137,19 @@ class PostgresPublications:
             )
             return version
 
-    async def announce(self, key: Key, version: int) -> tuple[str, str, int] | None:
-        """Marks this version as told of; None: told already, or a later one is published."""
+    async def announce(self, key: Key, version: int, at: datetime) -> tuple[str, str, int] | None:
+        """Marks this version as confirmed and told of; None: it was already, or a later one is published."""
         row = await self._db.fetchrow(
-            "update publications p set announced = version where service_id = $1 and environment_id = $2"
-            " and version = $3 and announced < version returning deployment_id,"
+            "update publications p set announced = version, announced_at = $4"
+            " where service_id = $1 and environment_id = $2 and version = $3 and announced < version"
+            " returning deployment_id,"
             " coalesce((select workspace_id from names n where n.service_id = $1 and n.environment_id = $2), '')"
             " as owner,"
             " (select count(*) from endpoints e where e.service_id = $1 and e.environment_id = $2"
             "  and e.draining_since is null) as active",
             *key,
             version,
+            at,
         )
         return None if row is None else (row["owner"], row["deployment_id"], row["active"])
 

@@ -31,7 +31,7 @@ async def fill(stand: Stand, count: int, port: int) -> None:
         "insert into names values ($1, $2, 'wsp_a', $3, now(), 100)",
         [(*key, f"{key[0][4:]}.localhost") for key in keys],
     )
-    await connection.executemany("insert into publications values ($1, $2, 1, 2, 2, '', 100)", keys)
+    await connection.executemany("insert into publications values ($1, $2, 1, 2, 2, now(), '', 100)", keys)
     await connection.executemany(
         "insert into endpoints values ($1, $2, '127.0.0.1', $3, 'i', null)", [(*k, port) for k in keys]
     )

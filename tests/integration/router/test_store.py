@@ -53,9 +53,14 @@ def stores_in_postgres(db: Database, clock: VirtualClock) -> Stores:
 
 
 @pytest_asyncio.fixture
-async def router(open_db: OpenDatabase) -> Router:
+async def db(open_db: OpenDatabase) -> Database:
+    return await open_db("router", MIGRATIONS)
+
+
+@pytest_asyncio.fixture
+async def router(db: Database) -> Router:
     clock = VirtualClock()
-    return Router(stores_in_postgres(await open_db("router", MIGRATIONS), clock), clock)
+    return Router(stores_in_postgres(db, clock), clock)
 
 
 class TestInPostgres(Claims):
@@ -149,3 +154,15 @@ async def test_reading_only_what_changed_gives_the_same_world(router: Router) ->
     await look()
     assert [app.key for app in seen[-1].apps] == [other]
     assert await worlds.load(seen[0]) == seen[-1], "however long one was away"
+
+
+async def test_a_database_put_back_from_a_copy_is_believed(router: Router, db: Database) -> None:
+    a, b = Key("svc_a", "env_a"), Key("svc_b", "env_a")
+    await router.publish(a, 4001)
+    await router.publish(b, 4001)
+    assert router.edges.world is not None
+    assert len(router.edges.world.apps) == 2
+    await db.execute("delete from publications where service_id = 'svc_b'")
+    await db.execute("update edge_revision set revision = 1")
+    await router.tell()
+    assert [app.key for app in router.edges.world.apps] == [a]

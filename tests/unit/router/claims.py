@@ -77,14 +77,26 @@ class Claims:
         await router.publish(HELLO, 4002, generation=2)
         assert await router.spots(HELLO) == {4001: False, 4002: True}
         router.gauges.active = {Spot("127.0.0.1", 4001): 3, Spot("127.0.0.1", 4002): 5}
-        activity = await router.queries.activity(HELLO)
-        assert activity.departed == 3
+        assert (await router.queries.activity(HELLO)).departed == 3
         router.clock.advance(60)
         await router.retiring.step("/".join(HELLO))
         assert await router.spots(HELLO) == {4001: False, 4002: True}, "it still holds three requests"
         router.gauges.active = {}
         await router.retiring.step("/".join(HELLO))
         assert await router.spots(HELLO) == {4002: True}
+
+    async def test_an_endpoint_that_just_left_is_not_idle_before_every_worker_has_heard(self, router: Router) -> None:
+        await router.publish(HELLO, 4001)
+        router.edges.connected = False
+        with pytest.raises(Unavailable):
+            await router.publish(HELLO, 4002, generation=2)
+        router.clock.advance(60)
+        assert (await router.queries.activity(HELLO)).departed == 1, "no edge has confirmed that it left"
+        router.edges.connected = True
+        await router.publish(HELLO, 4002, generation=2)
+        assert (await router.queries.activity(HELLO)).departed == 1
+        router.clock.advance(0.3)
+        assert (await router.queries.activity(HELLO)).departed == 0
 
     async def test_an_endpoint_that_comes_back_while_it_drains_is_whole_again(self, router: Router) -> None:
         await router.publish(HELLO, 4001)
@@ -157,6 +169,15 @@ class Claims:
         host = await router.claim(HELLO)
         await router.reactions.service_deleted(HELLO.service_id)
         assert await router.claim(OTHER) == host
+
+    async def test_a_world_told_before_is_only_told_again_when_it_has_changed(self, router: Router) -> None:
+        await router.publish(HELLO, 4001)
+        told = router.edges.world
+        await router.tell()
+        assert router.edges.world is told
+        await router.publish(HELLO, 4002, generation=2)
+        assert router.edges.world is not told
+        assert router.file.world == router.edges.world
 
     @pytest.mark.parametrize(
         ("endpoint", "says"),

@@ -122,7 +122,7 @@ class Router:
             base_domain="localhost",
             wake=self.wake,
         )
-        self.queries = Queries(stores.names, stores.publications, self.gauges, 8080)
+        self.queries = Queries(stores.names, stores.publications, self.gauges, self.clock, 8080)
         self.reactions = Reactions(stores.work, stores.worlds, self.wake)
         self.retiring = RetireEndpoints(stores.publications, self.gauges, self.clock, self.wake)
         self.announcing = AnnounceEndpoints(stores.publications, self.edges, self.commands.announce)

@@ -12,13 +12,14 @@ create table names (
 create index names_changed on names (changed);
 
 -- What the callers want served. `generation` is theirs and never goes back; `version` is the revision of the world
--- that holds it; `announced` is the last version that everyone has been told of.
+-- that holds it; `announced` is the last version that every edge confirmed and everyone has been told of.
 create table publications (
     service_id text not null,
     environment_id text not null,
     generation bigint not null,
     version bigint not null,
     announced bigint not null default 0,
+    announced_at timestamptz,
     deployment_id text not null,
     -- As in names; later than `version` when endpoints only left.
     changed bigint not null,

@@ -16,14 +16,24 @@ FILE = ROOT / ".cache" / "bench.json"
 def measure(topology: str, *, everything: bool) -> list[Measure]:
     """Measures one platform from its first start to its end."""
     platform = Platform(topology)
+    found: list[Measure] = []
     try:
-        found = [*start.cold(platform), *start.warm(platform), *asyncio.run(start.idle(platform))]
+        found += told(start.cold(platform))
+        found += told(start.warm(platform))
+        found += told(asyncio.run(start.idle(platform)))
         if everything:
-            found += asyncio.run(change.second_up(platform))
-            found += asyncio.run(change.thirty_deployments(platform))
-        return found
+            found += told(asyncio.run(change.second_up(platform)))
+            found += told(asyncio.run(change.thirty_deployments(platform)))
     finally:
         platform.stop()
+    return found
+
+
+def told(measures: list[Measure]) -> list[Measure]:
+    """Shows measurements as they come, and passes them on."""
+    for row in measures:
+        sys.stderr.write(f"{row.name}: {row.value:.4g} {row.unit}\n")
+    return measures
 
 
 def main() -> int:

@@ -41,11 +41,11 @@ def warm(platform: Platform) -> list[Measure]:
 async def idle(platform: Platform) -> list[Measure]:
     """Watches memory (PSS) and CPU of all parts while nobody asks for anything."""
     parts = await platform.parts()
-    everything = {pid for part in parts.values() for pid in processes.descendants(part["pid"])}
+    roots = {part["pid"] for part in parts.values()}
     await asyncio.sleep(SETTLE_SECONDS)
-    before = {pid: processes.cpu_seconds(pid) for pid in everything}
+    before = processes.cpu_seconds(_trees(roots))
     await asyncio.sleep(WATCH_SECONDS)
-    used = sum(processes.cpu_seconds(pid) - seconds for pid, seconds in before.items())
+    used = processes.cpu_seconds(_trees(roots)) - before
     # In one process, services share a row; the supervisor's own row leaves out what it started.
     shared = SERVICES if platform.topology == "all" else set()
     rows = {"services" if name in shared else name: part["pid"] for name, part in parts.items()}
@@ -53,11 +53,15 @@ async def idle(platform: Platform) -> list[Measure]:
     sizes = {name: sum(map(processes.proportional_memory, tree)) / MEBIBYTE for name, tree in trees.items()}
     note = ", ".join(f"{name} {size:.0f}" for name, size in sorted(sizes.items(), key=lambda row: -row[1]))
     topology, busy = platform.topology, used / WATCH_SECONDS * 100
-    total = sum(processes.proportional_memory(pid) for pid in everything) / MEBIBYTE
+    total = sum(processes.proportional_memory(pid) for pid in _trees(roots)) / MEBIBYTE
     return [
         Measure(f"memory, idle ({topology})", total, "MiB", _only_all(platform, MEMORY_MEBIBYTES), note),
         Measure(f"CPU, idle ({topology})", busy, "%", _only_all(platform, CPU_PERCENT), "of a core"),
     ]
+
+
+def _trees(roots: set[int]) -> set[int]:
+    return {pid for root in roots for pid in processes.descendants(root)}
 
 
 def _only_all(platform: Platform, budget: float) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Final
 
 from libs.config import load
@@ -40,13 +41,16 @@ from services.deploy.store.logs import PostgresLogs
 from services.deploy.store.postgres import PostgresStore
 
 FORGET_SECONDS: Final = 3600.0
+# behaviour.md: the last 10 images and 14 days can be rolled back to.
+ROLLBACK_COUNT: Final = 10
+ROLLBACK_WINDOW: Final = timedelta(days=14)
 
 
 @asynccontextmanager
 async def open_deploy(host: Host) -> AsyncIterator[Opened]:
     """Builds deploy: store, runtime, use cases, doors and loops."""
     config = load(Config, host.environ)
-    async with host.database(MIGRATIONS) as db:
+    async with host.database(MIGRATIONS, max_size=8) as db:
         store = PostgresStore(db, _recorder(host.outbox(db)))
         logs = PostgresLogs(db, keep_days=config.log_days)
         keyring = LocalKeyring(config.secrets_key_file)
@@ -69,7 +73,7 @@ async def open_deploy(host: Host) -> AsyncIterator[Opened]:
             defaults=defaults,
         )
         journal = Journal(store, logs, runtime, keyring, host.clock)
-        steps = Driver(RolloutLoop(store, runtime, check_health, rollout, host.clock), host.clock)
+        steps = Driver(RolloutLoop(store, runtime, check_health, rollout, host.clock), host.clock, concurrency=32)
         reaper = Driver(ReaperLoop(store, runtime, edge, journal, host.clock, steps.wake), host.clock)
         watch = Watch(store, runtime, journal, host.clock, steps.wake)
         reactions = Reactions(store, commands, wake=steps.wake)
@@ -83,7 +87,7 @@ async def open_deploy(host: Host) -> AsyncIterator[Opened]:
             servicers=[servicer(commands, Queries(store, logs, projects), Sampling(store, runtime), steps.wake)],
             loops=[
                 lambda: run_leased(db, "loops", host.clock, work),
-                lambda: _forget_old_logs(logs, host.clock),
+                lambda: _forget_old(store, logs, host.clock),
             ],
             follows=[
                 Follow("build", subscriptions.to_build(reactions)),
@@ -102,10 +106,12 @@ def _recorder(outbox: Outbox) -> Callable[[Fact], Awaitable[None]]:
     return record
 
 
-async def _forget_old_logs(logs: PostgresLogs, clock: Clock) -> None:
+async def _forget_old(store: PostgresStore, logs: PostgresLogs, clock: Clock) -> None:
+    """Lets go of old lines, and of releases that are past every rollback."""
     while True:
         try:
             await logs.forget_old()
+            await store.forget_old(clock.now() - ROLLBACK_WINDOW, ROLLBACK_COUNT)
         except Unavailable:
-            get_logger("deploy/logs").info("forgetting.postponed")
+            get_logger("deploy/housekeeping").info("forgetting.postponed")
         await clock.sleep(FORGET_SECONDS)

@@ -11,7 +11,7 @@ import msgspec
 
 from libs.kernel.clock import Clock
 from libs.kernel.context import Ctx
-from libs.kernel.errors import Conflict, Invalid
+from libs.kernel.errors import Conflict, Invalid, NotFound
 from libs.kernel.ids import new_id
 from services.deploy.app.ports import Builds, Keyring, Projects, Service, Store
 from services.deploy.domain.facts import DeploymentChanged
@@ -92,6 +92,10 @@ class Commands:
             raise Conflict(
                 f"{old.id} was never live, so there is nothing to roll back to.", hint="Choose one that was."
             )
+        try:
+            await self._store.release(old.id)
+        except NotFound as gone:
+            raise Conflict(f"{old.id} is past the rollback window: what it ran was removed.") from gone
         service = await self._projects.service(ctx, service_id=old.service_id, environment_id=old.environment_id)
         deployment = replace(
             self._new(service, Trigger.ROLLBACK),
@@ -171,7 +175,11 @@ class Commands:
         sealed = self._keyring.seal(msgspec.json.encode(dict(variables)), deployment.id) if variables else b""
         async with self._store.work():
             since = self._clock.now() - KEY_LIFETIME
-            if key and (earlier := await self._store.by_key(deployment.workspace_id, key, since)) is not None:
+            if key and (earlier := await self._store.by_key(deployment, key, since)) is not None:
+                if earlier.snapshot_id != deployment.snapshot_id:
+                    raise Conflict(
+                        f"The idempotency key was used for another deployment, {earlier.id}.", hint="Choose a new one."
+                    )
                 return earlier
             await self._store.add(deployment, key, sealed)
             await self._store.record(DeploymentChanged(deployment))

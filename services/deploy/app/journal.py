@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -24,6 +25,7 @@ LINES_PER_SECOND: Final = 500
 SHORTEST_SECRET: Final = 6
 OUTPUT: Final = "output"
 PLATFORM: Final = "platform"
+_SECRET_NAME: Final = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|KEY|CREDENTIAL|PRIVATE|DSN", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +68,11 @@ class Journal:
         await self._runtime.trim_output(instance.id, offset + used)
         return len(chunk) == CHUNK
 
-    def forget(self, instance_id: str) -> None:
-        """Drops what is remembered of an instance that is gone."""
+    def forget(self, instance_id: str, deployment_id: str = "") -> None:
+        """Drops what is remembered of an instance that is gone, and the secrets of its deployment."""
         self._offsets.pop(instance_id, None)
         self._allowance.pop(instance_id, None)
+        self._voices.pop(deployment_id, None)
 
     def _limit(self, instance_id: str, lines: Sequence[str]) -> list[str]:
         """Keeps at most 500 lines a second, and says how many were dropped."""
@@ -92,9 +95,10 @@ class Journal:
             values = msgspec.json.decode(
                 self._keyring.open(release.sealed_variables, deployment_id), type=dict[str, str]
             )
-            secrets = [values[name] for name in release.secret_names if len(values.get(name, "")) >= SHORTEST_SECRET]
             deployment = await self._store.get(platform("deploy"), deployment_id)
-            self._voices[deployment_id] = _Voice(deployment, tuple(sorted(secrets, key=len, reverse=True)))
+            self._voices[deployment_id] = _Voice(
+                deployment, hidden(values.get(name, "") for name in release.secret_names)
+            )
         return self._voices[deployment_id]
 
 
@@ -116,6 +120,17 @@ def split(chunk: bytes, *, ended: bool) -> tuple[list[str], int]:
         lines.append(piece.decode("utf-8", "replace").rstrip("\r").replace("\0", "\N{REPLACEMENT CHARACTER}"))
         used = after
     return lines, used
+
+
+def hidden(values: Iterable[str]) -> tuple[str, ...]:
+    """What must not be seen of these values: each whole, and each line of it; longest first."""
+    parts = {part for value in values for part in (value, *value.splitlines()) if len(part.strip()) >= SHORTEST_SECRET}
+    return tuple(sorted(parts, key=len, reverse=True))
+
+
+def secret_looking(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of variables that hold secrets, by the look of them."""
+    return tuple(name for name in variables if _SECRET_NAME.search(name))
 
 
 def mask(text: str, secrets: Sequence[str]) -> str:

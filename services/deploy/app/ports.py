@@ -45,8 +45,8 @@ class Store(Protocol):
         """Inserts a deployment."""
         ...
 
-    async def by_key(self, workspace_id: str, idempotency_key: str, since: datetime) -> Deployment | None:
-        """The deployment made with this key since then."""
+    async def by_key(self, like: Deployment, idempotency_key: str, since: datetime) -> Deployment | None:
+        """The deployment of the same service and environment made with this key since then."""
         ...
 
     async def get(self, ctx: Ctx, deployment_id: str) -> Deployment:
@@ -77,12 +77,16 @@ class Store(Protocol):
         """Deployments of a pair that are not final, or that have instances; oldest first."""
         ...
 
-    async def active(self, service_id: str, environment_id: str) -> list[Deployment]:
-        """Active deployments of a service, or of a whole environment when service_id is empty."""
+    async def live(self, service_id: str, environment_id: str) -> list[Deployment]:
+        """What runs or is on its way, of a service, or of a whole environment when service_id is empty."""
         ...
 
     async def unfinished_of_service(self, service_id: str) -> list[Deployment]:
         """Deployments of a service, in every environment, that are not final."""
+        ...
+
+    async def forget_old(self, before: datetime, keep: int) -> int:
+        """Deletes releases and instances of what ended before then, but for the newest `keep` of each pair."""
         ...
 
     async def add_release(self, release: Release) -> None:

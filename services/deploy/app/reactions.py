@@ -8,7 +8,7 @@ from dataclasses import replace
 from libs.kernel.errors import NotFound
 from services.deploy.app.commands import Commands
 from services.deploy.app.ports import Store
-from services.deploy.domain.machine import State
+from services.deploy.domain.machine import RUNNING, State
 from services.deploy.domain.model import Deployment
 
 
@@ -47,12 +47,19 @@ class Reactions:
             await self._commands.move(deployment, State.REMOVED, "Its build was cancelled.")
 
     async def variables_changed(self, service_id: str, environment_id: str, *, skip_deploys: bool) -> None:
-        """What is active starts again with the new variables, unless the change said not to."""
+        """What runs starts again with the new variables, unless the change said not to.
+
+        A deployment that has yet to be built takes them along; what is on its way to live is started once more.
+        """
         if skip_deploys:
             return
-        for active in await self._store.active(service_id, environment_id):
-            await self._commands.restart_with_new_variables(active)
-            self._wake_later(active.pair)
+        pairs: dict[str, list[Deployment]] = {}
+        for deployment in await self._store.live(service_id, environment_id):
+            pairs.setdefault(deployment.pair, []).append(deployment)
+        for pair, deployments in pairs.items():
+            if all(deployment.state in RUNNING for deployment in deployments):
+                await self._commands.restart_with_new_variables(max(deployments, key=lambda d: d.id))
+                self._wake_later(pair)
 
     async def service_deleted(self, service_id: str) -> None:
         """Everything of the service ends."""

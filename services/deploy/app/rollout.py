@@ -14,7 +14,7 @@ from libs.kernel.errors import Conflict, Denied, Exhausted, Invalid, NotFound
 from libs.kernel.ids import new_id
 from libs.kernel.secret import Secret
 from services.deploy.app.commands import Commands
-from services.deploy.app.journal import note
+from services.deploy.app.journal import note, secret_looking
 from services.deploy.app.ports import Builds, Edge, Keyring, Logs, Projects, Store
 from services.deploy.app.runtime import Runtime
 from services.deploy.domain import plan as step
@@ -84,11 +84,21 @@ class Rollout:
             current = await self._store.lock(action.deployment.id)
             if current.state is not action.deployment.state:
                 return  # someone else moved it; the next look sees
+            if action.state is State.INITIALIZING and current.trigger is Trigger.VARIABLES:
+                current = await self._newest_code(current)
             moved = await self._commands.move(current, action.state, action.reason)
             if action.state is State.INITIALIZING:
                 await self._store.record(DeploymentRequested(moved))
             if action.state in (State.FAILED, State.CRASHED):
                 await note(self._logs, moved, action.reason, self._clock.now())
+
+    async def _newest_code(self, deployment: Deployment) -> Deployment:
+        """New variables start what is live now, which may be newer than what was live when they changed."""
+        live = await self._store.live(deployment.service_id, deployment.environment_id)
+        active = [one for one in live if one.state is State.ACTIVE]
+        if not active:
+            return deployment
+        return replace(deployment, artifact_digest=active[-1].artifact_digest, snapshot_id=active[-1].snapshot_id)
 
     async def _make_release(self, deployment: Deployment) -> None:
         try:
@@ -143,7 +153,11 @@ class Rollout:
             resources=deployment.resources.over(settings.resources).over(self._defaults),
         )
         release = Release(
-            deployment.id, artifact, resolved, self._keyring.seal(values, deployment.id), variables.secret_names
+            deployment.id,
+            artifact,
+            resolved,
+            self._keyring.seal(values, deployment.id),
+            (*variables.secret_names, *secret_looking(extra)),
         )
         return release, variables.version
 
@@ -166,8 +180,12 @@ class Rollout:
     async def _start(self, instance: Instance) -> None:
         release = await self._store.release(instance.deployment_id)
         deployment = await self._store.get(self._ctx, instance.deployment_id)
-        plain = self._keyring.open(release.sealed_variables, deployment.id)
+        try:
+            plain = self._keyring.open(release.sealed_variables, deployment.id)
+        except Invalid as failure:
+            return await self._move(step.Move(deployment, _ending(deployment), f"It could not be started: {failure}"))
         values = msgspec.json.decode(plain, type=dict[str, str]) | {
+            "LIGHTRAIL_DEPLOYMENT_ID": deployment.id,
             "LIGHTRAIL_REPLICA_ID": instance.id,
             "LIGHTRAIL_SNAPSHOT_ID": deployment.snapshot_id,
         }
@@ -192,7 +210,8 @@ class Rollout:
         try:
             await self._runtime.start(launch)
         except (Invalid, NotFound) as failure:
-            await self._move(step.Move(deployment, _ending(deployment), f"It could not be started: {failure}"))
+            return await self._move(step.Move(deployment, _ending(deployment), f"It could not be started: {failure}"))
+        return None
 
     async def _note(self, action: step.Note) -> None:
         now = self._clock.now()

@@ -9,20 +9,36 @@ from typing import Final
 
 from services.deploy.domain.instance import Observed
 from services.deploy.domain.machine import IN_FLIGHT, RUNNING, State
-from services.deploy.domain.model import WANTED, Deployment, Endpoint, Instance, InstanceState, Route, Settings
+from services.deploy.domain.model import (
+    WANTED,
+    Deployment,
+    Endpoint,
+    Instance,
+    InstanceState,
+    Route,
+    Settings,
+    Trigger,
+)
 
 # Seconds between two looks while something is on its way, and between two liveness checks.
 SOON: Final = 0.03
+# After this long of waiting, looks become calmer.
+HASTE_SECONDS: Final = 2.0
+CALM: Final = 0.25
 LIVENESS_SECONDS: Final = 10.0
 LIVENESS_FAILURES: Final = 3
 # A worker has no port to look at: it counts as healthy after this long.
 WORKER_SECONDS: Final = 1.0
+# Stands for the exit code of a process whose end nobody saw.
+LOST: Final = -1
 FIRST_BACKOFF: Final = 0.5
 LAST_BACKOFF: Final = 10.0
 # A replica that was healthy this long has its restarts forgotten.
 FORGIVEN_SECONDS: Final = 600.0
 # A build that nobody reports on for this long has been lost.
 BUILD_SECONDS: Final = 3600.0
+# A rollout that neither serves nor fails by itself this long after its health timeout is ended.
+ROLLOUT_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +178,15 @@ def backoff(restarts: int) -> float:
 
 def _queue(world: World) -> list[Action]:
     queued = [d for d in world.deployments if d.state is State.QUEUED]
+    if not queued:
+        return []
+    # New variables alone never push aside code that somebody sent: its release takes them along.
+    chosen = max(queued, key=lambda d: (d.trigger is not Trigger.VARIABLES, d.id))
     actions: list[Action] = [
-        Move(old, State.SKIPPED, f"Superseded by {queued[-1].id}, which is newer.") for old in queued[:-1]
+        Move(other, State.SKIPPED, f"Superseded by {chosen.id}.") for other in queued if other is not chosen
     ]
-    if queued and not any(d.state in IN_FLIGHT for d in world.deployments):
-        actions.append(Move(queued[-1], State.INITIALIZING))
+    if not any(d.state in IN_FLIGHT for d in world.deployments):
+        actions.append(Move(chosen, State.INITIALIZING))
     return actions
 
 
@@ -183,9 +203,17 @@ def _waiting_for_build(world: World, deployment: Deployment) -> list[Action]:
 def _keep(world: World, deployment: Deployment) -> list[Action]:
     """Holds a deployment's replicas: starts, notes, restarts; ends it when that is hopeless."""
     settings = deployment.settings
+    waited = (world.now - deployment.updated_at).total_seconds()
+    if deployment.state is State.DEPLOYING and waited > ROLLOUT_SECONDS + (settings or Settings()).health_timeout:
+        why = (
+            "A part of the platform it needs did not answer in time. Look at `lightrail platform status`; deploy again."
+        )
+        return [Move(deployment, State.FAILED, why)]
     if settings is None:
         return [MakeRelease(deployment)]
     mine = [i for i in world.instances if i.deployment_id == deployment.id and i.state in WANTED]
+    if deployment.state is State.DEPLOYING and (late := _too_late(world, deployment, settings, mine)):
+        return late
     actions: list[Action] = [
         Create(deployment, replica)
         for replica in range(settings.replicas)
@@ -197,8 +225,6 @@ def _keep(world: World, deployment: Deployment) -> list[Action]:
             return [seen]
         if seen is not None:
             actions.append(seen)
-    if not actions and deployment.state is State.DEPLOYING:
-        actions += _too_late(world, deployment, settings, mine)
     return actions
 
 
@@ -256,11 +282,12 @@ def _unhealthy(world: World, settings: Settings, instance: Instance) -> Action |
 def _exited(world: World, deployment: Deployment, settings: Settings, instance: Instance, observed: Observed) -> Action:
     code = observed.exit_code
     if code is None and not observed.oom:
-        # Lost with the machine, not by its own fault: it starts again and nothing is counted.
-        soon = world.now + timedelta(seconds=FIRST_BACKOFF)
-        return Replace(instance, instance.restarts, soon, "It was lost when the machine or its sandbox went down.")
+        # Lost with the machine, as a rule: it starts again whatever its policy, and it counts, lest it never end.
+        code = LOST
     what = how_it_ended(observed, settings)
-    restart = settings.restart_policy == "always" or (settings.restart_policy == "on_failure" and code != 0)
+    restart = (
+        settings.restart_policy == "always" or code == LOST or (settings.restart_policy == "on_failure" and code != 0)
+    )
     restarts = _restarts(world, instance)
     if restart and restarts < settings.restart_max_retries:
         return Replace(instance, restarts + 1, world.now + timedelta(seconds=backoff(restarts)), what)
@@ -279,6 +306,8 @@ def _exited(world: World, deployment: Deployment, settings: Settings, instance: 
 
 def how_it_ended(observed: Observed, settings: Settings) -> str:
     """One sentence about an exit."""
+    if observed.exit_code is None and not observed.oom:
+        return "It was lost: the machine or its sandbox went down."
     if observed.oom:
         limit = settings.resources.memory_limit_bytes
         return f"The process was stopped: out of memory (limit {limit // 2**20} MiB)."
@@ -294,20 +323,20 @@ def _restarts(world: World, instance: Instance) -> int:
 
 def _too_late(world: World, deployment: Deployment, settings: Settings, mine: list[Instance]) -> list[Action]:
     waited = (world.now - deployment.updated_at).total_seconds()
-    if waited < settings.health_timeout or all(i.state is InstanceState.HEALTHY for i in mine):
+    slow = next((i for i in mine if i.state is not InstanceState.HEALTHY), None)
+    if waited < settings.health_timeout or slow is None:
         return []
     if any(instance.restarts for instance in mine):
         why = f"It kept exiting and was not healthy within {settings.health_timeout} s. Look at its logs."
         return [Move(deployment, State.CRASHED, why)]
-    slow = next(i for i in mine if i.state is not InstanceState.HEALTHY)
     if settings.health_path:
         last = world.checks.get(slow.id)
         saw = f" The last answer: {last.reason}" if last and last.reason else ""
         why = f"GET {settings.health_path} did not answer 200 within {settings.health_timeout} s.{saw}"
     else:
         why = (
-            f"Nothing listened on PORT ({slow.port}) within {settings.health_timeout} s. The app must listen on"
-            " 0.0.0.0 and the port given in the variable PORT; the setting health_timeout allows it more time."
+            f"Nothing listened on PORT ({slow.port}) within {settings.health_timeout} s. The app must listen on the"
+            " port given in the variable PORT, at 127.0.0.1 or 0.0.0.0; the setting health_timeout allows more time."
         )
     return [Move(deployment, State.FAILED, why)]
 
@@ -371,14 +400,16 @@ def _again(world: World) -> float | None:
     checked = {deployment.id for deployment in world.deployments if _is_web(deployment)}
     for deployment in world.deployments:
         if deployment.state is State.DEPLOYING:
-            times.append(SOON)
+            waited = (world.now - deployment.updated_at).total_seconds()
+            times.append(SOON if waited < HASTE_SECONDS else CALM)
         elif deployment.state in (State.INITIALIZING, State.BUILDING):
             times.append(BUILD_SECONDS)
         elif deployment.state is State.ACTIVE:
             times.append(LIVENESS_SECONDS)
     for instance in world.instances:
         if instance.state is InstanceState.STARTING:
-            times.append(max(SOON, (instance.start_after - world.now).total_seconds()))
+            late = (world.now - instance.start_after).total_seconds()
+            times.append(max(SOON if late < HASTE_SECONDS else CALM, -late))
         elif instance.state is InstanceState.UNHEALTHY:
             times.append(SOON)
         elif instance.state is InstanceState.HEALTHY and instance.checked_at and instance.deployment_id in checked:

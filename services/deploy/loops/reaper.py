@@ -71,6 +71,6 @@ class ReaperLoop:
             replace(instance, state=InstanceState.EXITED, exit_code=seen.exit_code if seen else instance.exit_code)
         )
         await self._runtime.remove(instance.id)
-        self._journal.forget(instance.id)
+        self._journal.forget(instance.id, instance.deployment_id)
         self._seen_draining.pop(instance.id, None)
         self._gone(instance.pair)

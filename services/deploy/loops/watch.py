@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from libs.kernel.clock import Clock
-from libs.kernel.errors import Failure, NotFound
+from libs.kernel.errors import Failure, Invalid, NotFound
 from libs.telemetry import get_logger
 from services.deploy.app.journal import Journal
 from services.deploy.app.ports import Store
@@ -14,6 +14,7 @@ from services.deploy.app.runtime import Runtime
 from services.deploy.domain.model import WANTED, Instance, InstanceState
 
 LOOK_SECONDS: Final = 0.2
+CHUNKS_A_LOOK: Final = 8
 
 
 class Watch:
@@ -37,8 +38,8 @@ class Watch:
         while True:
             try:
                 await self.look()
-            except Failure as failure:
-                self._log.info("look.failed", error=str(failure))
+            except Exception as error:  # noqa: BLE001 - whatever one look meets, the next one is taken
+                self._log.warning("look.failed", error=str(error), exc_info=not isinstance(error, Failure))
             await self._clock.sleep(LOOK_SECONDS)
 
     async def look(self) -> None:
@@ -54,7 +55,16 @@ class Watch:
         for seen in observed:
             instance = self._known.get(seen.instance_id)
             if instance is not None:
-                await self._journal.collect(instance, ended=not seen.alive)
+                await self._collect(instance, ended=not seen.alive)
+
+    async def _collect(self, instance: Instance, *, ended: bool) -> None:
+        """One instance's output; a release that cannot be read must not silence the others."""
+        try:
+            for _ in range(CHUNKS_A_LOOK):
+                if not await self._journal.collect(instance, ended=ended):
+                    return
+        except (Invalid, NotFound) as failure:
+            self._log.warning("output.not_read", instance=instance.id, error=str(failure))
 
     async def _reload(self, alive: Mapping[str, bool]) -> None:
         """Reads the rows again; what runs without a row, or after its row ended, is a leftover and is removed."""

@@ -48,13 +48,14 @@ class PostgresStore:
             *(sealed_variables, idempotency_key),
         )
 
-    async def by_key(self, workspace_id: str, idempotency_key: str, since: datetime) -> Deployment | None:
-        """The deployment made with this key since then; a second call of the same key waits for the first."""
-        await self._db.execute("select pg_advisory_xact_lock(hashtext($1))", f"{workspace_id}:{idempotency_key}")
+    async def by_key(self, like: Deployment, idempotency_key: str, since: datetime) -> Deployment | None:
+        """The deployment of the same pair made with this key since then; a second call waits for the first."""
+        await self._db.execute("select pg_advisory_xact_lock(hashtext($1))", f"{like.pair}:{idempotency_key}")
         row = await self._db.fetchrow(
-            f"select {rows.DEPLOYMENT} from deployments where workspace_id = $1 and idempotency_key = $2"  # noqa: S608 - constants
-            " and created_at > $3 order by id desc limit 1",
-            workspace_id,
+            f"select {rows.DEPLOYMENT} from deployments where service_id = $1 and environment_id = $2"  # noqa: S608 - constants
+            " and idempotency_key = $3 and created_at > $4 order by id desc limit 1",
+            like.service_id,
+            like.environment_id,
             idempotency_key,
             since,
         )
@@ -98,13 +99,16 @@ class PostgresStore:
         found = await self._db.fetch(
             f"select {rows.DEPLOYMENT} from deployments where ($1::text[] is null or workspace_id = any($1))"  # noqa: S608 - constants
             " and ($2 = '' or service_id = $2) and ($3 = '' or environment_id = $3) and ($4 = '' or project_id = $4)"
-            " and ($5 = '' or id < $5) order by id desc limit $6",
+            " and ($5 = '' or id < $5) and ($7 = '' or project_id = $7) and ($8 = '' or environment_id = $8)"
+            " order by id desc limit $6",
             ctx.workspaces,
             wanted.service_id,
             wanted.environment_id,
             wanted.project_id,
             wanted.before,
             limit,
+            ctx.actor.project_id,
+            ctx.actor.environment_id,
         )
         return [rows.deployment(row) for row in found]
 
@@ -137,10 +141,11 @@ class PostgresStore:
         )
         return [rows.deployment(row) for row in found]
 
-    async def active(self, service_id: str, environment_id: str) -> list[Deployment]:
-        """Active deployments of a service, or of a whole environment when service_id is empty."""
+    async def live(self, service_id: str, environment_id: str) -> list[Deployment]:
+        """What runs or is on its way, of a service, or of a whole environment when service_id is empty."""
         found = await self._db.fetch(
-            f"select {rows.DEPLOYMENT} from deployments where state = 'active'"  # noqa: S608 - constants
+            f"select {rows.DEPLOYMENT} from deployments where"  # noqa: S608 - constants
+            " state in ('queued', 'initializing', 'building', 'deploying', 'active')"
             " and environment_id = $2 and ($1 = '' or service_id = $1)",
             service_id,
             environment_id,
@@ -155,6 +160,21 @@ class PostgresStore:
             service_id,
         )
         return [rows.deployment(row) for row in found]
+
+    async def forget_old(self, before: datetime, keep: int) -> int:
+        """Deletes releases and instances of what ended before then, but for the newest `keep` of each pair."""
+        async with self._db.tx() as tx:
+            rows_ = await tx.fetch(
+                "select id from (select id, state, updated_at, row_number() over"
+                " (partition by service_id, environment_id order by id desc) as age from deployments) aged"
+                " where age > $2 and updated_at < $1 and state in ('failed', 'skipped', 'removed', 'crashed')"
+                " and id in (select deployment_id from releases) limit 1000",
+                before,
+                keep,
+            )
+            ended = [row["id"] for row in rows_]
+            await tx.execute("delete from instances where deployment_id = any($1) and state = 'exited'", ended)
+            return await tx.execute("delete from releases where deployment_id = any($1)", ended)
 
     async def add_release(self, release: Release) -> None:
         """Inserts a release; harmless when it is there."""

@@ -36,8 +36,8 @@ async def deleted_service(world: World, _second: str) -> None:
 
 async def new_variables(world: World, second: str) -> None:
     """A follower's cursor keeps this reaction from running twice; the failure before its commit is what is tried."""
+    await world.react(world.reactions.build_cancelled(second))
     if len(await world.store.find(OWNER, world.everything, 10)) < 3:
-        await world.react(world.reactions.build_cancelled(second))
         await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=False))
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -85,6 +86,59 @@ async def test_changed_variables_start_the_same_artifact_again(world: World) -> 
     assert b'"NAME":"new"' in (await world.store.release(newest.id)).sealed_variables
 
 
+async def test_variable_change_never_replaces_code_that_is_on_its_way(world: World) -> None:
+    await deploy(world)
+    made = await world.commands.create(OWNER, UPLOAD)
+    for state in ("queued", "building"):
+        await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=False))
+        assert len(await world.store.find(OWNER, Filter(), 10)) == 2, state
+        await world.settle()
+        await world.react(world.reactions.build_started(made.id))
+    await world.react(world.reactions.build_succeeded(made.id, "sha256:2"))
+    await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=False))
+    await world.settle()
+    newest = (await world.store.find(OWNER, Filter(), 1))[0]
+    assert (newest.trigger, newest.state, newest.artifact_digest) == ("variables", State.ACTIVE, "sha256:2")
+
+
+async def test_new_variables_start_the_code_that_is_live_when_their_turn_comes(world: World) -> None:
+    await deploy(world)
+    await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=False))
+    queued = (await world.store.find(OWNER, Filter(), 1))[0]
+    await world.db.execute("update deployments set artifact_digest = 'sha256:new' where state = 'active'")
+    await world.settle()
+    assert (await world.store.get(OWNER, queued.id)).artifact_digest == "sha256:new"
+
+
+async def test_rollback_beyond_the_window_is_refused(world: World) -> None:
+    first = await deploy(world)
+    await deploy(world, "sha256:2")
+    long_ago = world.clock.now() + timedelta(days=1)
+    assert await world.store.forget_old(long_ago, keep=2) == 0
+    assert await world.store.forget_old(long_ago, keep=0) == 1
+    with pytest.raises(Conflict, match="window"):
+        await world.commands.rollback(OWNER, first.id)
+
+
+async def test_narrow_token_gets_whole_pages(world: World) -> None:
+    for _ in range(3):
+        await world.commands.create(OWNER, UPLOAD)
+    other = replace(OWNER, actor=replace(OWNER.actor, project_id="prj_other"))
+    mine = replace(OWNER, actor=replace(OWNER.actor, project_id="prj_a"))
+    assert await world.queries.find(other, Filter(), 2) == ([], "")
+    page, cursor = await world.queries.find(mine, Filter(), 2)
+    assert (len(page), cursor) == (2, page[-1].id)
+
+
+async def test_restarted_after_a_rollback_it_knows_its_own_deployment(world: World) -> None:
+    first = await deploy(world)
+    await deploy(world, "sha256:2")
+    back = await world.commands.rollback(OWNER, first.id)
+    await world.settle()
+    launched = world.launches[-1]
+    assert launched.variables["LIGHTRAIL_DEPLOYMENT_ID"].reveal() == back.id
+
+
 async def test_change_that_skips_deploys_starts_nothing(world: World) -> None:
     await deploy(world)
     await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=True))
@@ -111,6 +165,8 @@ async def test_same_idempotency_key_gives_the_same_deployment(world: World) -> N
     keyed = replace(UPLOAD, idempotency_key="once")
     made = [await world.commands.create(OWNER, keyed) for _ in range(3)]
     assert len({one.id for one in made}) == 1
+    with pytest.raises(Conflict, match="idempotency key"):
+        await world.commands.create(OWNER, replace(keyed, snapshot_id="snp_other"))
 
 
 async def test_image_is_refused_naming_the_runtime_that_is_missing(world: World) -> None:

@@ -22,7 +22,7 @@ from services.deploy.app.reactions import Reactions
 from services.deploy.app.rollout import Rollout
 from services.deploy.app.runtime import Runtime
 from services.deploy.domain.facts import Fact
-from services.deploy.domain.instance import Artifact
+from services.deploy.domain.instance import Artifact, Launch
 from services.deploy.domain.model import Deployment, Endpoint, Resources, Settings
 from services.deploy.domain.plan import Check
 from services.deploy.events.codec import encode
@@ -87,6 +87,21 @@ class PlainKeyring:
         return plain
 
 
+class Watched:
+    """A runtime that remembers what it was asked to start."""
+
+    def __init__(self, runtime: Runtime, launches: list[Launch]) -> None:
+        self._runtime = runtime
+        self._launches = launches
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runtime, name)
+
+    async def start(self, launch: Launch) -> None:
+        self._launches.append(launch)
+        await self._runtime.start(launch)
+
+
 class World:
     """Everything of deploy but its doors. `faults` breaks the nth call of any port."""
 
@@ -106,7 +121,8 @@ class World:
         self.logs = PostgresLogs(db, keep_days=30)
         store = cast("PostgresStore", Faulty(self.store, plan))
         others = cast("Others", Faulty(self.others, plan))
-        self.runtime = cast("Runtime", Faulty(runtime, plan))
+        self.launches: list[Launch] = []
+        self.runtime = cast("Runtime", Faulty(Watched(runtime, self.launches), plan))
         keyring = PlainKeyring()
         self.commands = Commands(store, others, others, keyring, clock)
         self.queries = Queries(self.store, self.logs, self.others)

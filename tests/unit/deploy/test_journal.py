@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.deploy.app.journal import LONGEST_LINE, mask, split
+from services.deploy.app.journal import LONGEST_LINE, hidden, mask, secret_looking, split
 
 
 def test_line_without_an_end_waits_until_the_process_ended() -> None:
@@ -40,6 +40,15 @@ def test_lines_come_back_in_order_and_once_however_they_are_read(lines: list[str
             if offset >= len(data) + size:
                 break
         assert got == lines
+
+
+def test_every_line_of_a_secret_is_hidden_too() -> None:
+    pem = "-----BEGIN KEY-----\nAAAABBBB\nxy\n-----END KEY-----"
+    assert mask("it is AAAABBBB, not xy", hidden([pem, "short"])) == "it is ••••••, not xy"
+
+
+def test_names_that_look_secret_are_taken_as_such() -> None:
+    assert secret_looking({"API_TOKEN": "", "PORT": "", "db_password": "", "NAME": ""}) == ("API_TOKEN", "db_password")
 
 
 def test_secrets_are_hidden_longest_first() -> None:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.deploy.domain.machine import State
-from services.deploy.domain.model import InstanceState, Settings
-from services.deploy.domain.plan import LIVENESS_SECONDS, GoLive, Publish, Replace, Retire, backoff, plan
+from services.deploy.domain.model import InstanceState, Settings, Trigger
+from services.deploy.domain.plan import LIVENESS_SECONDS, GoLive, Move, Publish, Replace, Retire, Start, backoff, plan
 from tests.unit.deploy.worlds import Simulation, deployment
 
 
@@ -148,14 +148,56 @@ def test_unhealthy_replica_leaves_the_edge_before_it_is_restarted() -> None:
     assert len(sim.route.endpoints) == 2
 
 
-def test_instance_lost_with_the_machine_starts_again_and_nothing_is_counted() -> None:
-    sim = live(Simulation())
+def test_instance_lost_with_the_machine_starts_again_whatever_its_policy() -> None:
+    sim = live(Simulation(settings=Settings(restart_policy="never")))
     (lost,) = [i for i in sim.instances.values() if i.state is InstanceState.HEALTHY]
     sim.observed[lost.id] = replace(sim.observed[lost.id], alive=False, exit_code=None)
     sim.settle(most=40)
     (again,) = [i for i in sim.instances.values() if i.state is InstanceState.HEALTHY]
-    assert again.restarts == 0
+    assert again.restarts == 1
     assert sim.serving() == {"dep_001"}
+
+
+def test_instance_that_is_lost_again_and_again_ends_crashed() -> None:
+    sim = Simulation(settings=Settings(restart_max_retries=3))
+    sim.add(deployment(1))
+    for _ in range(60):
+        for name, seen in list(sim.observed.items()):
+            sim.observed[name] = replace(seen, alive=False, exit_code=None)
+        sim.step()
+        sim.now += timedelta(seconds=2)
+    assert sim.states() == {"dep_001": "crashed"}
+
+
+def test_new_variables_never_push_aside_code_that_is_queued() -> None:
+    sim = live(Simulation())
+    sim.add(deployment(2, artifact_digest="sha256:new"), deployment(3, trigger=Trigger.VARIABLES))
+    sim.settle()
+    assert sim.states() == {"dep_001": "removed", "dep_002": "active", "dep_003": "skipped"}
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_rollout_that_the_platform_cannot_carry_out_ends(made: bool) -> None:  # noqa: FBT001 - a table of cases
+    stuck = deployment(1, State.DEPLOYING, settings=Settings(health_timeout=30) if made else None)
+    sim = Simulation()
+    sim.add(stuck)
+    sim.now += timedelta(hours=1)
+    decided = plan(sim.world())
+    assert [(type(a), a.state) for a in decided.actions if isinstance(a, Move)] == [(Move, State.FAILED)]
+
+
+def test_start_that_never_works_fails_at_the_health_timeout() -> None:
+    class Stubborn(Simulation):
+        def _take(self, action: object) -> None:
+            if not isinstance(action, Start):
+                super()._take(action)  # type: ignore[arg-type]
+
+    sim = Stubborn(settings=Settings(health_timeout=30))
+    sim.add(deployment(1))
+    for _ in range(100):
+        sim.step()
+        sim.now += timedelta(seconds=1)
+    assert sim.states() == {"dep_001": "failed"}
 
 
 def test_out_of_memory_is_said_as_such() -> None:

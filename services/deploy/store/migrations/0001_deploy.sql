@@ -27,7 +27,7 @@ create index deployments_project on deployments (project_id, id desc);
 create index deployments_workspace on deployments (workspace_id, id desc);
 create index deployments_open on deployments (service_id, environment_id)
     where state not in ('failed', 'skipped', 'removed', 'crashed');
-create index deployments_key on deployments (workspace_id, idempotency_key, created_at) where idempotency_key <> '';
+create index deployments_key on deployments (service_id, environment_id, idempotency_key) where idempotency_key <> '';
 
 create table releases (
     deployment_id text primary key references deployments,

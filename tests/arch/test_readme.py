@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
+from libs.cli import main
 from tests.arch.tree import LIBS, ROOT, SERVICES, folders, services, sources
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -57,6 +58,16 @@ def test_every_setting_is_documented() -> None:
     text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
     assert settings
     assert sorted(name for name in settings if name not in text) == []
+
+
+def test_every_command_the_documents_name_exists() -> None:
+    verbs = {name for name, *_ in (*main._COMMANDS, *main._GROUPS)}
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
+        text = document.read_text(encoding="utf-8")
+        for verb in re.findall(r"(?:^|`)lr ([a-z]+)", text, re.MULTILINE):
+            assert verb in verbs, f"{document.name} names lr {verb}"
+        for word in re.findall(r"(?:^|`)make ([a-z0-9]+)", text, re.MULTILINE):
+            assert re.search(rf"^{word}[: ]", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE), word
 
 
 def test_every_adr_has_a_number_of_its_own_a_status_and_a_reason() -> None:

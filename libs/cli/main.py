@@ -30,6 +30,7 @@ _COMMANDS: Final = (
     ("down", "deployments:down", "Stop the service."),
     ("run", "run:run", "Run a local command with the service's variables."),
     ("usage", "usage:usage", "Show what was used this month, and what it costs."),
+    ("completion", "completion:completion", "Print a completion script for a shell."),
 )
 _GROUPS: Final = (
     ("variables", "variables:app", "List, set and delete variables."),

@@ -156,7 +156,11 @@ async def _deploy(client: Client, chosen: Target, packed: pack.Packed, *, as_jso
             screen.note(f"  {name} is no file, link or directory: it stays here.")
     shown = _Progress(packed.size, silent=as_json or not screen.is_terminal())
     began = time.monotonic()
-    snapshot = await client.upload_snapshot(chosen.service_id, packed.file, packed.size, progress=shown)
+    try:
+        snapshot = await client.upload_snapshot(chosen.service_id, packed.file, packed.size, progress=shown)
+    except NotFound as failure:
+        shown.clear()
+        raise NotFound(failure.message, hint="The directory's link is old; link it again with: lr link") from failure
     took = time.monotonic() - began
     if as_json:
         screen.emit_line({"type": "snapshot", "id": snapshot.id, "files": packed.files, "size_bytes": packed.size})

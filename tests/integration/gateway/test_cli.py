@@ -337,3 +337,25 @@ async def test_a_platform_that_is_away_is_one_sentence(person: Person) -> None:
     run = await person.lr("list")
     assert run.code == 1
     assert "lr platform up" in run.err
+
+
+async def test_a_link_to_what_is_gone_says_how_to_link_again(person: Person) -> None:
+    await linked(person)
+    person.gateway.world.services.clear()
+    run = await person.lr("up")
+    assert run.code == 1
+    assert "lr link" in run.err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+async def test_shells_complete_commands(person: Person, shell: str) -> None:
+    assert "rollback" in (await person.ok("completion", shell)).out
+
+
+async def test_ctrl_c_ends_a_followed_log(person: Person) -> None:
+    await linked(person)
+    process = await person.start("logs", "-f")
+    await eventually(lambda: "StreamLogs" in [name for name, _ in person.gateway.world.calls], within=30)
+    process.send_signal(signal.SIGINT)
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (130, b"")

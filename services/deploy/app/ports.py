@@ -26,6 +26,17 @@ class Filter:
     before: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class ArtifactInUse:
+    """What a deployment may still start from, and the source it was built from; either may be empty."""
+
+    artifact_digest: str
+    snapshot_id: str
+    service_id: str
+    # Something runs or is on its way; otherwise it is only kept for a rollback.
+    running: bool
+
+
 class Store(Protocol):
     """Deployments and all that belongs to them. Calls inside `work()` share its transaction."""
 
@@ -115,6 +126,10 @@ class Store(Protocol):
 
     async def instance(self, instance_id: str) -> Instance:
         """One instance; NotFound when there is none."""
+        ...
+
+    async def artifacts_in_use(self, keep_count: int, since: datetime) -> list[ArtifactInUse]:
+        """What is not final, has instances, or can be rolled back to: so many a pair that were live, or since then."""
         ...
 
     async def route(self, pair: str) -> Route:

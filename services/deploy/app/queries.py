@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Final
 
 from libs.kernel.context import Ctx
 from libs.kernel.errors import Invalid
-from services.deploy.app.ports import Filter, LogQuery, LogRecord, Logs, Projects, Store
+from services.deploy.app.ports import ArtifactInUse, Filter, LogQuery, LogRecord, Logs, Projects, Store
 from services.deploy.domain.model import Deployment, Instance
 
 PAGE: Final = 50
@@ -36,6 +37,10 @@ class Queries:
         found = await self._store.find(ctx, wanted, size + 1)
         page = found[:size]
         return page, page[-1].id if len(found) > size else ""
+
+    async def artifacts_in_use(self, keep_count: int, since: datetime) -> list[ArtifactInUse]:
+        """What no one may delete: needed by what runs, by what is on its way, or by a rollback."""
+        return await self._store.artifacts_in_use(keep_count, since)
 
     async def log(self, ctx: Ctx, wanted: LogQuery, *, follow: bool, tail: int) -> AsyncIterator[list[LogRecord]]:
         """Batches of lines in order; with follow, for as long as the caller stays."""

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from libs.protogen.lightrail.common.v1 import common_pb2
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2
 from services.deploy.app.commands import NewDeployment
-from services.deploy.app.ports import LogRecord
+from services.deploy.app.ports import ArtifactInUse, LogRecord
 from services.deploy.domain.model import Deployment, Instance, Resources
 
 
@@ -81,6 +81,16 @@ def log_line(record: LogRecord) -> deploy_pb2.LogLine:
         replica=record.replica,
         stream=record.stream,
         text=record.text,
+    )
+
+
+def artifact_in_use(model: ArtifactInUse) -> deploy_pb2.ArtifactInUse:
+    """What build has to keep."""
+    return deploy_pb2.ArtifactInUse(
+        artifact_digest=model.artifact_digest,
+        snapshot_id=model.snapshot_id,
+        service_id=model.service_id,
+        running=model.running,
     )
 
 

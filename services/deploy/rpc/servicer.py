@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC
 from typing import Any
 
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2, deploy_pb2_grpc
@@ -93,6 +94,13 @@ class DeploymentServicer(deploy_pb2_grpc.DeploymentServiceServicer):
                 run_id=sample.observed.run_id,
             )
         return response
+
+    async def ListArtifactsInUse(
+        self, request: deploy_pb2.ListArtifactsInUseRequest, context: Context
+    ) -> deploy_pb2.ListArtifactsInUseResponse:
+        """What build has to keep."""
+        found = await self._queries.artifacts_in_use(request.keep_count, request.since.ToDatetime(tzinfo=UTC))
+        return deploy_pb2.ListArtifactsInUseResponse(artifacts=[codec.artifact_in_use(one) for one in found])
 
     def _woken(self, model: Deployment) -> deploy_pb2.Deployment:
         self._wake(model.pair)

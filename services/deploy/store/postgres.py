@@ -9,7 +9,7 @@ from datetime import datetime
 from libs.db import Database
 from libs.kernel.context import Ctx
 from libs.kernel.errors import NotFound
-from services.deploy.app.ports import Filter
+from services.deploy.app.ports import ArtifactInUse, Filter
 from services.deploy.domain.facts import Fact
 from services.deploy.domain.model import PAIR_SEPARATOR, Deployment, Instance, InstanceState, Release, Route
 from services.deploy.store import rows
@@ -239,6 +239,22 @@ class PostgresStore:
         if row is None:
             raise NotFound(f"There is no instance {instance_id}.")
         return rows.instance(row)
+
+    async def artifacts_in_use(self, keep_count: int, since: datetime) -> list[ArtifactInUse]:
+        """What is not final, has instances, or can be rolled back to: so many a pair that were live, or since then."""
+        found = await self._db.fetch(
+            "with ranked as (select id, artifact_digest, snapshot_id, service_id, created_at,"
+            " went_live_at is not null as lived, state not in ('failed', 'skipped', 'removed', 'crashed')"
+            " or id in (select deployment_id from instances where state <> 'exited') as running, row_number() over"
+            " (partition by service_id, environment_id, went_live_at is not null order by id desc) as place"
+            " from deployments)"
+            " select artifact_digest, snapshot_id, service_id, bool_or(running) as running from ranked"
+            " where running or created_at >= $2 or (lived and place <= $1)"
+            " group by artifact_digest, snapshot_id, service_id order by 1, 2, 3",
+            keep_count,
+            since,
+        )
+        return [ArtifactInUse(**row) for row in found]
 
     async def route(self, pair: str) -> Route:
         """What the edge was last told for a pair."""

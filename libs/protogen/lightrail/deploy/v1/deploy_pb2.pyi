@@ -660,3 +660,80 @@ class SampleInstancesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SampleInstancesResponse: _TypeAlias = SampleInstancesResponse  # noqa: Y015
+
+@_typing.final
+class ListArtifactsInUseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEEP_COUNT_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    keep_count: _builtins.int
+    """Per service and environment: so many of the newest deployments that were live can be rolled back to."""
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """And so can all that were made since."""
+
+    def __init__(
+        self,
+        *,
+        keep_count: _builtins.int = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keep_count", b"keep_count", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListArtifactsInUseRequest: _TypeAlias = ListArtifactsInUseRequest  # noqa: Y015
+
+@_typing.final
+class ArtifactInUse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIFACT_DIGEST_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_ID_FIELD_NUMBER: _builtins.int
+    SERVICE_ID_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    artifact_digest: _builtins.str
+    """Empty while it is not built."""
+    snapshot_id: _builtins.str
+    """The source it was built from; empty when there is none."""
+    service_id: _builtins.str
+    running: _builtins.bool
+    """A deployment that has not ended, or an instance that still runs, needs it; otherwise only a rollback would."""
+    def __init__(
+        self,
+        *,
+        artifact_digest: _builtins.str = ...,
+        snapshot_id: _builtins.str = ...,
+        service_id: _builtins.str = ...,
+        running: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_digest", b"artifact_digest", "running", b"running", "service_id", b"service_id", "snapshot_id", b"snapshot_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArtifactInUse: _TypeAlias = ArtifactInUse  # noqa: Y015
+
+@_typing.final
+class ListArtifactsInUseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIFACTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArtifactInUse]: ...
+    def __init__(
+        self,
+        *,
+        artifacts: _abc.Iterable[Global___ArtifactInUse] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifacts", b"artifacts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListArtifactsInUseResponse: _TypeAlias = ListArtifactsInUseResponse  # noqa: Y015

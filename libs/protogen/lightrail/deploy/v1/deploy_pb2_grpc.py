@@ -74,6 +74,11 @@ class DeploymentServiceStub:
                 request_serializer=lightrail_dot_deploy_dot_v1_dot_deploy__pb2.SampleInstancesRequest.SerializeToString,
                 response_deserializer=lightrail_dot_deploy_dot_v1_dot_deploy__pb2.SampleInstancesResponse.FromString,
                 _registered_method=True)
+        self.ListArtifactsInUse = channel.unary_unary(
+                '/lightrail.deploy.v1.DeploymentService/ListArtifactsInUse',
+                request_serializer=lightrail_dot_deploy_dot_v1_dot_deploy__pb2.ListArtifactsInUseRequest.SerializeToString,
+                response_deserializer=lightrail_dot_deploy_dot_v1_dot_deploy__pb2.ListArtifactsInUseResponse.FromString,
+                _registered_method=True)
 
 
 class DeploymentServiceServicer:
@@ -134,6 +139,13 @@ class DeploymentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListArtifactsInUse(self, request, context):
+        """What deployments may still start from: whatever is not named here, build may delete.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DeploymentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -176,6 +188,11 @@ def add_DeploymentServiceServicer_to_server(servicer, server):
                     servicer.SampleInstances,
                     request_deserializer=lightrail_dot_deploy_dot_v1_dot_deploy__pb2.SampleInstancesRequest.FromString,
                     response_serializer=lightrail_dot_deploy_dot_v1_dot_deploy__pb2.SampleInstancesResponse.SerializeToString,
+            ),
+            'ListArtifactsInUse': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListArtifactsInUse,
+                    request_deserializer=lightrail_dot_deploy_dot_v1_dot_deploy__pb2.ListArtifactsInUseRequest.FromString,
+                    response_serializer=lightrail_dot_deploy_dot_v1_dot_deploy__pb2.ListArtifactsInUseResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -394,6 +411,33 @@ class DeploymentService:
             '/lightrail.deploy.v1.DeploymentService/SampleInstances',
             lightrail_dot_deploy_dot_v1_dot_deploy__pb2.SampleInstancesRequest.SerializeToString,
             lightrail_dot_deploy_dot_v1_dot_deploy__pb2.SampleInstancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListArtifactsInUse(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightrail.deploy.v1.DeploymentService/ListArtifactsInUse',
+            lightrail_dot_deploy_dot_v1_dot_deploy__pb2.ListArtifactsInUseRequest.SerializeToString,
+            lightrail_dot_deploy_dot_v1_dot_deploy__pb2.ListArtifactsInUseResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,8 @@ class DeploymentServiceStub:
     """What the instances printed, in order; then what comes (with follow)."""
     SampleInstances: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.SampleInstancesRequest, _deploy_pb2.SampleInstancesResponse]
     """Use of every running instance now, for metering."""
+    ListArtifactsInUse: _grpc.UnaryUnaryMultiCallable[_deploy_pb2.ListArtifactsInUseRequest, _deploy_pb2.ListArtifactsInUseResponse]
+    """What deployments may still start from: whatever is not named here, build may delete."""
 
 @_typing.type_check_only
 class DeploymentServiceAsyncStub(DeploymentServiceStub):
@@ -65,6 +67,8 @@ class DeploymentServiceAsyncStub(DeploymentServiceStub):
     """What the instances printed, in order; then what comes (with follow)."""
     SampleInstances: _aio.UnaryUnaryMultiCallable[_deploy_pb2.SampleInstancesRequest, _deploy_pb2.SampleInstancesResponse]  # type: ignore[assignment]
     """Use of every running instance now, for metering."""
+    ListArtifactsInUse: _aio.UnaryUnaryMultiCallable[_deploy_pb2.ListArtifactsInUseRequest, _deploy_pb2.ListArtifactsInUseResponse]  # type: ignore[assignment]
+    """What deployments may still start from: whatever is not named here, build may delete."""
 
 class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -129,5 +133,13 @@ class DeploymentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_deploy_pb2.SampleInstancesResponse, _abc.Awaitable[_deploy_pb2.SampleInstancesResponse]]:
         """Use of every running instance now, for metering."""
+
+    @_abc_1.abstractmethod
+    def ListArtifactsInUse(
+        self,
+        request: _deploy_pb2.ListArtifactsInUseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_deploy_pb2.ListArtifactsInUseResponse, _abc.Awaitable[_deploy_pb2.ListArtifactsInUseResponse]]:
+        """What deployments may still start from: whatever is not named here, build may delete."""
 
 def add_DeploymentServiceServicer_to_server(servicer: DeploymentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -112,7 +112,9 @@ async def test_trimmed_output_keeps_its_offsets(stage: Stage) -> None:
     wanted = launch(TALKS)
     await stage.runtime.start(wanted)
     await ended(stage.runtime, wanted)
+    size = await stage.runtime.output_size(wanted.instance_id)
     await stage.runtime.trim_output(wanted.instance_id, 8)
+    assert await stage.runtime.output_size(wanted.instance_id) == size
     assert await stage.runtime.read_output(wanted.instance_id, 8, 100) == b"three\n"
 
 
@@ -209,6 +211,7 @@ async def test_removed_instance_is_gone_and_removing_again_is_harmless(stage: St
     with pytest.raises(NotFound):
         await stage.runtime.read_output(wanted.instance_id, 0, 10)
     await stage.runtime.trim_output(wanted.instance_id, 10)
+    assert await stage.runtime.output_size(wanted.instance_id) == 0
 
 
 async def test_removing_kills_what_still_runs(stage: Stage) -> None:

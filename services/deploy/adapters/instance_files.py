@@ -61,11 +61,16 @@ class InstanceFiles:
             return msgspec.json.decode((self.folder / "decided.json").read_bytes(), type=Decided)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except msgspec.DecodeError:
+            return None  # torn by a power failure: nothing of it can have been started
 
     def decide(self, decided: Decided) -> None:
         """Writes down what was decided, whole or not at all."""
         fresh = self.folder / "decided.new"
-        fresh.write_bytes(msgspec.json.encode(decided))
+        with fresh.open("wb") as file:
+            file.write(msgspec.json.encode(decided))
+            file.flush()
+            os.fsync(file.fileno())
         fresh.rename(self.folder / "decided.json")
 
     def mark_asked(self) -> bool:
@@ -92,6 +97,13 @@ class InstanceFiles:
             return os.pread(handle, limit, offset)
         finally:
             os.close(handle)
+
+    def size(self) -> int:
+        """Bytes printed so far, trimmed or not."""
+        try:
+            return self.output.stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def trim(self, offset: int) -> None:
         """Frees the room before byte `offset`, in whole steps; the file's length and later bytes stay."""

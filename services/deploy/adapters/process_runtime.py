@@ -133,6 +133,10 @@ class ProcessRuntime:
         """What it printed from byte `offset`; see the port."""
         return files_of(self._root, instance_id).read(offset, limit)
 
+    async def output_size(self, instance_id: str) -> int:
+        """Bytes it has printed so far."""
+        return files_of(self._root, instance_id).size()
+
     async def trim_output(self, instance_id: str, offset: int) -> None:
         """Frees the room of what was printed before byte `offset`."""
         files_of(self._root, instance_id).trim(offset)

@@ -20,6 +20,8 @@ from services.deploy.domain.model import Deployment, Instance
 
 CHUNK: Final = 256 * 1024
 LONGEST_LINE: Final = 16 * 1024
+# Bytes of unread output that are kept on the disk; beyond, the oldest are dropped.
+MOST_BACKLOG: Final = 16 * 1024 * 1024
 # Lines a second that are kept of one replica (behaviour.md), counted over the time since the last look.
 LINES_PER_SECOND: Final = 500
 SHORTEST_SECRET: Final = 6
@@ -56,6 +58,9 @@ class Journal:
             chunk = await self._runtime.read_output(instance.id, offset, CHUNK)
         except NotFound:
             return False
+        behind = await self._runtime.output_size(instance.id) - offset if len(chunk) == CHUNK else 0
+        if behind > MOST_BACKLOG:
+            return await self._skip(instance, offset, behind - CHUNK)
         lines, used = split(chunk, ended=ended and len(chunk) < CHUNK)
         if not used:
             return False
@@ -67,6 +72,16 @@ class Journal:
         self._offsets[instance.id] = offset + used
         await self._runtime.trim_output(instance.id, offset + used)
         return len(chunk) == CHUNK
+
+    async def _skip(self, instance: Instance, offset: int, amount: int) -> bool:
+        """Leaves out what nobody could read any more, says so, and frees its room on the disk."""
+        voice = await self._voice(instance.deployment_id)
+        text = f"[lightrail] {amount // 2**20} MiB of output were dropped: it prints faster than a log can be kept."
+        record = _record(voice.deployment, text, self._clock.now(), PLATFORM, instance)
+        await self._logs.append([record], instance.id, offset + amount)
+        self._offsets[instance.id] = offset + amount
+        await self._runtime.trim_output(instance.id, offset + amount)
+        return True
 
     def forget(self, instance_id: str, deployment_id: str = "") -> None:
         """Drops what is remembered of an instance that is gone, and the secrets of its deployment."""

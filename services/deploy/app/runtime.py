@@ -44,6 +44,10 @@ class Runtime(Protocol):
         """
         ...
 
+    async def output_size(self, instance_id: str) -> int:
+        """Bytes it has printed so far, trimmed or not; 0 when there is no such instance."""
+        ...
+
     async def trim_output(self, instance_id: str, offset: int) -> None:
         """Frees the room taken by output before byte `offset`, soon; offsets stay as they are."""
         ...

@@ -8,7 +8,6 @@ from typing import Any, cast
 
 from libs.db import Database
 from libs.facts import Outbox
-from libs.kernel.clock import Clock
 from libs.kernel.context import Actor, Ctx, Role
 from libs.kernel.errors import NotFound
 from libs.reconcile import Again
@@ -44,6 +43,7 @@ class Others:
 
     settings: Settings = field(default_factory=Settings)
     variables: dict[str, str] = field(default_factory=lambda: {"NAME": "value"})
+    secret_names: tuple[str, ...] = ()
     render_error: Exception | None = None
     published: list[tuple[str, tuple[Endpoint, ...], int]] = field(default_factory=list)
 
@@ -55,7 +55,7 @@ class Others:
     async def render(self, ctx: Ctx, service_id: str, environment_id: str, deployment_id: str) -> Variables:
         if self.render_error is not None:
             raise self.render_error
-        return Variables(dict(self.variables), 1, ())
+        return Variables(dict(self.variables), 1, self.secret_names)
 
     async def snapshot_service(self, ctx: Ctx, snapshot_id: str) -> str:
         return "svc_a"
@@ -107,7 +107,8 @@ class World:
 
     everything = Filter()
 
-    def __init__(self, db: Database, runtime: Runtime, clock: Clock, faults: Plan | None = None) -> None:
+    def __init__(self, db: Database, runtime: MemoryRuntime, clock: VirtualClock, faults: Plan | None = None) -> None:
+        self.memory = runtime
         plan = faults or Plan()
         self.db = db
         self.others = Others()
@@ -140,10 +141,14 @@ class World:
             clock=clock,
             defaults=Resources(0, 0, 1000, 2**28),
         )
-        self.journal = Journal(self.store, self.logs, self.runtime, keyring, clock)
+        self.clock = clock
+        self.journal = self.new_journal()
         self.loop = RolloutLoop(store, self.runtime, self._probe, rollout, clock)
         self.reaper = ReaperLoop(store, self.runtime, others, self.journal, clock, lambda _pair: None)
-        self.clock = clock
+
+    def new_journal(self) -> Journal:
+        """A journal that remembers nothing, as after a restart."""
+        return Journal(self.store, self.logs, self.runtime, PlainKeyring(), self.clock)
 
     async def _probe(self, port: int, path: str | None) -> Check:
         return Check(healthy=self.healthy)

@@ -98,6 +98,10 @@ class MemoryRuntime:
             raise NotFound(f"Instance {instance_id} is not here.")
         return self.machine.instances[instance_id].output[offset : offset + limit]
 
+    async def output_size(self, instance_id: str) -> int:
+        running = self.machine.instances.get(instance_id)
+        return len(running.output) if running else 0
+
     async def trim_output(self, instance_id: str, offset: int) -> None:
         self.trimmed[instance_id] = offset
 

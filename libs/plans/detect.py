@@ -6,18 +6,42 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from libs.plans.errors import BuildFault
+from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan, Evidence, PlanSettings
-from libs.plans.providers import node, python, static
+from libs.plans.providers import (
+    cpp,
+    deno,
+    dockerfile,
+    dotnet,
+    elixir,
+    gleam,
+    golang,
+    java,
+    node,
+    php,
+    python,
+    ruby,
+    rust,
+    shell,
+    static,
+    unsupported,
+)
 from libs.plans.tree import Tree, plain_folder, written
 
 
 class Provider(Protocol):
     """A module that knows one kind of source."""
 
-    NAME: str
-    # What a person is told when nobody recognised the source.
-    LOOKS_FOR: str
+    # Names are constants of modules.
+    @property
+    def NAME(self) -> str:  # noqa: N802 - the same
+        """What people write as `provider`."""
+        ...
+
+    @property
+    def LOOKS_FOR(self) -> str:  # noqa: N802 - the same
+        """What a person is told when nobody recognised the source."""
+        ...
 
     def detects(self, tree: Tree) -> Evidence | None:
         """Evidence that the source is of this kind, or None."""
@@ -28,7 +52,12 @@ class Provider(Protocol):
         ...
 
 
-PROVIDERS: Final[Sequence[Provider]] = (python, node, static)
+# The order matters: many sources of the first kinds hold a package.json for their pages, or a script for their tools.
+PROVIDERS: Final[Sequence[Provider]] = (
+    dockerfile, php, golang, java, rust, ruby, elixir, python, deno, dotnet, node, gleam, cpp, static, shell,
+    unsupported,
+)  # fmt: skip
+NAMES: Final = tuple(provider.NAME for provider in PROVIDERS if provider is not unsupported)
 
 
 def make_plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
@@ -37,15 +66,33 @@ def make_plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
         raise BuildFault("The upload holds no files.", hint="Run the command in the directory of your app, or name it.")
     tree = tree.below(settings.root_directory)
     seen = Tree(written(tree.files), tree.read)
-    for provider in PROVIDERS:
-        if provider.detects(seen) is not None:
-            made = provider.plan(seen, settings)
-            return replace(made, root_directory=plain_folder(settings.root_directory))
-    names = sorted({path.split("/")[0] + ("/" if "/" in path else "") for path in seen.files})
+    made = _provider(seen, settings).plan(seen, settings)
+    return replace(made, root_directory=plain_folder(settings.root_directory))
+
+
+def _provider(tree: Tree, settings: PlanSettings) -> Provider:
+    if settings.provider:
+        named = next((one for one in PROVIDERS if settings.provider == one.NAME and one is not unsupported), None)
+        if named is None:
+            raise BuildFault(
+                f"{settings.said_by('provider')}: there is no provider “{settings.provider}”.",
+                field="provider",
+                hint=f"Use one of {', '.join(NAMES)}.",
+            )
+        return named
+    if settings.dockerfile:
+        return dockerfile
+    found = next((one for one in PROVIDERS if one.detects(tree) is not None), None)
+    if found is not None:
+        return found
+    if settings.start_command:
+        # Whatever it is: its owner says how it starts.
+        return shell
+    names = sorted({path.split("/")[0] + ("/" if "/" in path else "") for path in tree.files})
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")  # noqa: PLR2004 - enough to recognise it
     raise BuildFault(
         "No known language was found. Looked for: "
-        + "; ".join(f"{provider.NAME} ({provider.LOOKS_FOR})" for provider in PROVIDERS)
+        + "; ".join(f"{one.NAME} ({one.LOOKS_FOR})" for one in PROVIDERS if one.LOOKS_FOR)
         + f". The directory holds: {shown or 'nothing that people wrote'}.",
         hint="Add one of these files, or set root_directory to the folder that has them.",
     )

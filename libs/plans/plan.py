@@ -25,20 +25,39 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class PlanSettings:
-    """What the service's settings say about its build; empty: detected."""
+    """What people say about their build, in settings, flags or files; empty: detected."""
 
     start_command: str = ""
     build_command: str = ""
     root_directory: str = ""
     # web or worker
     kind: str = ""
+    install_command: str = ""
+    # Runs once before a new version starts.
+    release_command: str = ""
+    # Name of the provider; empty: the first that recognises the source.
+    provider: str = ""
+    # Path of the Dockerfile, for the provider of that name.
+    dockerfile: str = ""
+    # Folder of files to serve once the build has run.
+    output_directory: str = ""
+    # Versions of runtimes and tools by name: {"node": "22"}
+    versions: Mapping[str, str] = field(default_factory=dict)
+    # Variables for the build and for what it makes.
+    environment: Mapping[str, str] = field(default_factory=dict)
+    # Who said so, by the field's name; those not named came from the service's settings.
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def said_by(self, name: str) -> str:
+        """Who set this field, as people are told."""
+        return self.sources.get(name, f"the setting {name}")
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """The language runtime that steps and the artifact need."""
 
-    # python, node, or files: the platform's own file server
+    # python, node, go, …; "files" is the platform's own file server, "system" needs no language at all
     name: str
     # As in ">=3.11,<4"; empty: any.
     constraint: str = ""
@@ -88,6 +107,12 @@ class BuildPlan:
     root_directory: str = ""
     # Sentences for the log.
     warnings: tuple[str, ...] = ()
+    # What steps and the start command need beside the runtime: package managers, build tools.
+    tools: tuple[Runtime, ...] = ()
+    # Absolute path of the folder that the platform's own file server serves; empty: the application serves itself.
+    serves: str = ""
+    # Runs once before a new version starts.
+    release_command: str = ""
     version: int = VERSION
 
     def document(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from libs.plans.errors import BuildFault
+from libs.plans.faults import BuildFault
 from libs.plans.tree import Tree
 
 _LINE: Final = re.compile(r"^([A-Za-z0-9_-]+)\s*:\s*(.+)$")

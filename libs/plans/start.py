@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from libs.plans.errors import BuildFault
+from libs.plans.faults import BuildFault
 from libs.plans.plan import PlanSettings
 from libs.plans.procfile import read_procfile
 from libs.plans.tree import Tree
@@ -22,6 +22,8 @@ class Start:
     source: str
     kind: Kind
     framework: str = ""
+    # Nobody said so: the source shows it.
+    detected: bool = True
 
 
 def choose_start(tree: Tree, settings: PlanSettings, found: Callable[[], Start | None], *, looked_for: str) -> Start:
@@ -29,9 +31,12 @@ def choose_start(tree: Tree, settings: PlanSettings, found: Callable[[], Start |
     processes = read_procfile(tree)
     kind = _kind(settings, processes)
     if settings.start_command:
-        return Start(settings.start_command, "the setting start_command", kind)
+        return Start(settings.start_command, settings.said_by("start_command"), kind, detected=False)
     if kind in processes:
-        return Start(processes[kind], f"Procfile ({kind})", kind)
+        return Start(processes[kind], f"Procfile ({kind})", kind, detected=False)
+    others = [name for name in processes if name not in {"web", "worker", "release"}]
+    if len(others) == 1 and len(processes) == len({"release", others[0]} & processes.keys()):
+        return Start(processes[others[0]], f"Procfile ({others[0]})", kind, detected=False)
     detected = found()
     if detected is None:
         raise BuildFault(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from libs.plans.errors import BuildFault
+from libs.plans.faults import BuildFault
 
 # Directories that hold no source: what tools made, not what people wrote.
 UNWRITTEN: Final = frozenset(

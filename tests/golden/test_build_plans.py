@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from libs.plans.detect import make_plan
-from libs.plans.errors import BuildFault
+from libs.plans.faults import BuildFault
 from libs.plans.plan import PlanSettings
 from libs.plans.tree import Tree
 

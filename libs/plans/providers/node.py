@@ -1,143 +1,141 @@
-"""Node applications with npm."""
+"""Node applications, with npm, Yarn, pnpm or Bun."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
-from libs.plans.errors import BuildFault
-from libs.plans.plan import APP, EVERYTHING, BuildPlan, Evidence, PlanSettings, Runtime, Step
-from libs.plans.start import Start, choose_start
-from libs.plans.tree import Tree
+from libs.plans.assemble import Draft, assemble, shell
+from libs.plans.nodejs.frameworks import default_start, framework_of, nx_start, static_output
+from libs.plans.nodejs.managers import MODULES, TOOLS, Manager, environment, find_manager, install, install_tool
+from libs.plans.nodejs.package import MANIFESTS, Package, read_package
+from libs.plans.pins import pinned
+from libs.plans.plan import APP, BuildPlan, Evidence, PlanSettings, Runtime, Step
+from libs.plans.providers.static import serve
+from libs.plans.start import Start
+from libs.plans.tree import Tree, plain_folder
 
 NAME = "node"
 LOOKS_FOR = "package.json"
-MODULES: Final = f"{APP}/node_modules"
 ENTRIES: Final = (
-    "server.js",
-    "index.js",
-    "app.js",
-    "main.js",
-    "src/index.js",
-    "src/server.js",
-    "index.mjs",
-    "server.mjs",
-)
-LOCKS: Final = ("package-lock.json", "npm-shrinkwrap.json")
-# Scripts that npm runs on install; they may read any file.
-LIFECYCLE: Final = ("preinstall", "install", "postinstall", "prepare", "preprepare", "postprepare")
-FRAMEWORKS: Final = (
-    ("next", "next"), ("nuxt", "nuxt"), ("@nestjs/core", "nest"), ("express", "express"), ("fastify", "fastify"),
-    ("koa", "koa"), ("hono", "hono"),
+    "server.js", "index.js", "app.js", "main.js", "src/index.js", "src/server.js", "index.mjs", "server.mjs",
 )  # fmt: skip
+TYPED: Final = ("index.ts", "server.ts", "src/index.ts")
 # A script that is only node with a file and simple arguments needs no npm around it.
 _PLAIN: Final = re.compile(r"^node(?: +[\w./=:@-]+)+$")
 
 
+@dataclass(frozen=True, slots=True)
+class FrontEnd:
+    """How the Node part of a source in another language is installed and built."""
+
+    commands: tuple[tuple[str, ...], ...]
+    caches: tuple[str, ...]
+    tools: tuple[Runtime, ...]
+
+
 def detects(tree: Tree) -> Evidence | None:
     """A package.json."""
-    return Evidence(NAME, ("package.json",)) if tree.has("package.json") else None
+    found = tree.first(*MANIFESTS)
+    return Evidence(NAME, (found,)) if found else None
 
 
 def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
-    """Installs with npm, runs the build script, starts the start script."""
-    package = tree.json("package.json")
-    scripts = _texts(package, "scripts")
-    dependencies = _texts(package, "dependencies") | _texts(package, "optionalDependencies")
-    development = _texts(package, "devDependencies")
-    build = settings.build_command or ("npm run build" if scripts.get("build") else "")
-    lock = tree.first(*LOCKS)
-    steps: list[Step] = []
-    if dependencies or development or lock:
-        steps.append(_install(tree, package, scripts, lock=lock, with_development=bool(build)))
-    if build:
-        changes = (MODULES,) if steps else ()
-        steps.append(Step("build", (_command(build),), changes=changes, caches=("npm",)))
-    start = choose_start(
-        tree,
-        settings,
-        lambda: _found(tree, package, scripts),
-        looked_for="a start script in package.json, its main file, " + ", ".join(ENTRIES[:2]),
-    )
-    framework = next((label for name, label in FRAMEWORKS if name in dependencies), "")
-    return BuildPlan(
+    """Installs with the project's package manager, runs the build script, starts the start script or serves files."""
+    package = read_package(tree)
+    manager = find_manager(tree, package)
+    nx = None if package.scripts.get("build") else nx_start(tree)
+    build = manager.run("build") if package.scripts.get("build") else shell(nx[1]) if nx else ()
+    wanted = bool(package.dependencies or package.development or manager.lock or "workspaces" in package.document)
+    building = bool(build or settings.build_command)
+    made = install(tree, package, manager, with_development=building) if wanted or manager.name == "bun" else None
+    static = static_output(tree, package) if not settings.output_directory else None
+    folder = plain_folder(settings.output_directory) or (static.folder if static else "")
+    folder = plain_folder(folder)
+    tool = install_tool(manager)
+    outputs = tuple(step.output for step in (tool, made) if step and step.output)
+    draft = Draft(
         provider=NAME,
-        framework=framework,
-        evidence=("package.json", *((lock,) if lock else ())),
-        runtime=Runtime("node", *_wanted(tree, package)),
-        steps=tuple(steps),
-        start_command=start.command,
-        start_from=start.source,
-        kind=start.kind,
-        environment={"NODE_ENV": "production", "npm_config_update_notifier": "false"},
-        path=(f"{MODULES}/.bin",) if steps else (),
-        warnings=_warnings(tree, lock) if steps else (),
-    )
+        evidence=(package.path, *((manager.lock,) if manager.lock else ())),
+        runtime=_runtime(tree, package),
+        found=lambda: _found(tree, package, manager, served=folder, routes=static is None or static.routes),
+        looked_for="a start script in package.json, its main file, " + ", ".join(ENTRIES[:2]),
+        before=(tool,) if tool else (),
+        install=made,
+        build=Step(
+            "build", (build,) if build else (), changes=outputs or (MODULES,), caches=("npm", *_more(manager)),
+        ),
+        framework=framework_of(package),
+        environment=environment(manager) | ({"HOST": "0.0.0.0"} if package.has("astro") and not folder else {}),  # noqa: S104 - in its sandbox
+        path=((f"{MODULES}/.bin",) if made else ()) + ((f"{TOOLS}/bin",) if tool else ()),
+        tools=(manager.tool,) if manager.name != "npm" else (),
+        warnings=_warnings(manager) if made else (),
+        serves=f"{APP}/{folder}" if folder else "",
+    )  # fmt: skip
+    return assemble(tree, settings, draft)
 
 
-def _command(text: str) -> tuple[str, ...]:
-    return ("npm", "run", "build") if text == "npm run build" else ("sh", "-c", text)
+def front_end(tree: Tree) -> FrontEnd:
+    """The commands that install and build the Node part of a source; no build script, no commands."""
+    package = read_package(tree)
+    if not package.scripts.get("build"):
+        return FrontEnd((), (), ())
+    manager = find_manager(tree, package)
+    step, tool = install(tree, package, manager, with_development=True), install_tool(manager)
+    tools = (_runtime(tree, package), *((manager.tool,) if tool else ()))
+    commands = (*(tool.commands if tool else ()), *step.commands, manager.run("build"))
+    return FrontEnd(commands, step.caches, tools)
 
 
-def _install(
-    tree: Tree, package: Mapping[str, Any], scripts: Mapping[str, str], *, lock: str | None, with_development: bool
-) -> Step:
-    verb = "ci" if lock else "install"
-    include = "--include=dev" if with_development else "--omit=dev"
-    argv = ("npm", verb, include, "--no-audit", "--no-fund", "--loglevel=warn")
-    local = "workspaces" in package or any(
-        version.startswith(("file:", "link:", "./", "../"))
-        for kind in ("dependencies", "devDependencies", "optionalDependencies")
-        for version in _texts(package, kind).values()
-    )
-    if local or any(scripts.get(name) for name in LIFECYCLE):
-        inputs: tuple[str, ...] = EVERYTHING
-    else:
-        inputs = tuple(name for name in ("package.json", *LOCKS, ".npmrc") if tree.has(name))
-    # Not "production": npm would leave out what the build needs.
-    return Step("install", (argv,), inputs=inputs, output=MODULES, caches=("npm",), environment={"NODE_ENV": ""})
+def _more(manager: Manager) -> tuple[str, ...]:
+    return () if manager.name == "npm" else (manager.name,)
 
 
-def _found(tree: Tree, package: Mapping[str, Any], scripts: Mapping[str, str]) -> Start | None:
-    script = scripts.get("start", "").strip()
+def _found(tree: Tree, package: Package, manager: Manager, *, served: str, routes: bool) -> Start | None:
+    if served:
+        return Start(serve(f"{APP}/{served}", fallback=routes), f"the files that the build leaves in {served}", "web")
+    script = package.scripts.get("start", "").strip()
     if script:
-        around = any(scripts.get(name) for name in ("prestart", "poststart"))
-        if _PLAIN.match(script) and not around:
-            return Start(script, "package.json (scripts.start)", "web")
-        return Start("npm run start", "package.json (scripts.start)", "web")
-    main = package.get("main")
-    if isinstance(main, str):
-        entry = tree.first(main.removeprefix("./"), main.removeprefix("./") + ".js")
-        if entry:
-            return Start(f"node {entry}", "package.json (main)", "web")
-    entry = tree.first(*ENTRIES)
-    return Start(f"node {entry}", entry, "web") if entry else None
+        around = any(package.scripts.get(name) for name in ("prestart", "poststart"))
+        command = script if _PLAIN.match(script) and not around else f"{manager.name} run start"
+        return Start(command, f"{package.path} (scripts.start)", "web")
+    return _entry(tree, package, manager) or _by_framework(tree, package)
 
 
-def _wanted(tree: Tree, package: Mapping[str, Any]) -> tuple[str, str]:
-    for name in (".node-version", ".nvmrc"):
-        if tree.has(name):
-            text = tree.read(name).strip().removeprefix("v")
-            if re.match(r"^\d+", text):
-                return text.split(".")[0], name
-    wanted = _texts(package, "engines").get("node", "")
-    return (wanted, "package.json (engines)") if re.search(r"\d", wanted) else ("", "")
+def _entry(tree: Tree, package: Package, manager: Manager) -> Start | None:
+    """The program's first file: what package.json says, else one of the usual names."""
+    bun = manager.name == "bun"
+    program = "bun" if bun else "node"
+    for key in ("main", "module") if bun else ("main",):
+        said = package.document.get(key)
+        if isinstance(said, str):
+            entry = tree.first(said.removeprefix("./"), said.removeprefix("./") + ".js")
+            if entry:
+                return Start(f"{program} {entry}", f"{package.path} ({key})", "web")
+    entry = tree.first(*ENTRIES, *(TYPED if bun else ()))
+    return Start(f"{program} {entry}", entry, "web") if entry else None
 
 
-def _texts(package: Mapping[str, Any], key: str) -> dict[str, str]:
-    value = package.get(key) or {}
-    if not isinstance(value, dict):
-        raise BuildFault(f"package.json: “{key}” must be an object.")
-    return {str(name): text for name, text in value.items() if isinstance(text, str)}
+def _by_framework(tree: Tree, package: Package) -> Start | None:
+    nx = nx_start(tree)
+    if nx:
+        return Start(nx[2], f"the Nx application in {nx[0]}", "web", "next")
+    command = default_start(package)
+    return Start(command, f"what {framework_of(package)} needs", "web") if command else None
 
 
-def _warnings(tree: Tree, lock: str | None) -> tuple[str, ...]:
-    other = tree.first("yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb")
-    if other and not lock:
-        return (
-            f"{other} is not used: npm installs here. Commit a package-lock.json to get the same versions each time.",
-        )
-    if not lock:
-        return ("There is no package-lock.json: versions may differ from one build to the next.",)
-    return ()
+def _runtime(tree: Tree, package: Package) -> Runtime:
+    engines = package.texts("engines").get("node", "")
+    manifest = (engines, f"{package.path} (engines)") if re.search(r"\d", engines) else ("", "")
+    found = pinned(tree, "node", ".node-version", ".nvmrc", manifest=manifest)
+    if found.asked_by in {".node-version", ".nvmrc"}:
+        return Runtime("node", found.constraint.split(".")[0], found.asked_by)
+    return found
+
+
+def _warnings(manager: Manager) -> tuple[str, ...]:
+    if manager.lock:
+        return ()
+    wanted = {"npm": "package-lock.json", "pnpm": "pnpm-lock.yaml", "bun": "bun.lock", "yarn": "yarn.lock"}
+    return (f"There is no {wanted[manager.name]}: versions may differ from one build to the next.",)

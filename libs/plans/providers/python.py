@@ -1,23 +1,35 @@
-"""Python applications: requirements.txt, pyproject.toml with uv, Poetry or pip, setup.py, or plain scripts."""
+"""Python applications, with uv, Poetry, PDM, Pipenv, pip or nothing at all."""
 
 from __future__ import annotations
 
 import re
 from typing import Any, Final
 
-from libs.plans.errors import BuildFault
+from libs.plans.assemble import Draft, assemble
+from libs.plans.faults import BuildFault
+from libs.plans.pins import pinned, plain_version
 from libs.plans.plan import APP, EVERYTHING, RUNTIME, BuildPlan, Evidence, PlanSettings, Runtime, Step
 from libs.plans.pythonic.frameworks import SCRIPTS, find_start
+from libs.plans.pythonic.locks import pdm_requirements, pipenv_requirements, pipfile_requirements
 from libs.plans.pythonic.poetry import poetry_requirements
 from libs.plans.pythonic.requirements import Requirements, read_lock, read_project, read_requirements
-from libs.plans.start import choose_start
+from libs.plans.start import Start
 from libs.plans.tree import Tree
 
 NAME = "python"
-LOOKS_FOR = "requirements.txt, pyproject.toml, uv.lock, poetry.lock, setup.py, manage.py, main.py, app.py"
+LOOKS_FOR = (
+    "requirements.txt, pyproject.toml, uv.lock, poetry.lock, pdm.lock, Pipfile, setup.py, manage.py, main.py, app.py"
+)
 VENV: Final = f"{APP}/.venv"
 STRONG: Final = (
-    "requirements.txt", "pyproject.toml", "uv.lock", "poetry.lock", "setup.py", "manage.py", "Pipfile", *SCRIPTS,
+    "requirements.txt", "pyproject.toml", "uv.lock", "poetry.lock", "pdm.lock", "setup.py", "manage.py", "Pipfile",
+    *SCRIPTS,
+)  # fmt: skip
+_LOCKS: Final = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock")
+# A lone script means nothing beside these.
+_OTHERS: Final = (
+    "package.json", "index.html", "start.sh", "deno.json", "deno.jsonc", "Staticfile", "CMakeLists.txt", "meson.build",
+    "gleam.toml",
 )  # fmt: skip
 GENERATED: Final = ".lightrail/requirements.txt"
 _MAKE_VENV: Final = ("uv", "venv", "--allow-existing", "--python", RUNTIME, VENV)
@@ -26,7 +38,7 @@ _MAKE_VENV: Final = ("uv", "venv", "--allow-existing", "--python", RUNTIME, VENV
 def detects(tree: Tree) -> Evidence | None:
     """A file that Python projects have, or at least one script where nothing else is."""
     found = tuple(path for path in STRONG if tree.has(path))
-    if not found and not tree.has("package.json", "index.html"):
+    if not found and not tree.has(*_OTHERS):
         found = tuple(tree.ending(".py", depth=0)[:1])
     return Evidence(NAME, found) if found else None
 
@@ -37,36 +49,44 @@ def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
     asked = Requirements()
     project = tree.toml("pyproject.toml") if tree.has("pyproject.toml") else {}
     install = _install(tree, project, asked)
-    start = choose_start(
-        tree,
-        settings,
-        lambda: find_start(tree, asked),
-        looked_for="a Django project, a FastAPI or Flask application, " + ", ".join(SCRIPTS[:2]),
-    )
-    steps = [install]
-    if settings.build_command:
-        steps.append(Step("build", (("sh", "-c", settings.build_command),), changes=(VENV,), caches=("uv",)))
-    return BuildPlan(
+    draft = Draft(
         provider=NAME,
-        framework=start.framework,
         evidence=evidence.files if evidence else (),
-        runtime=Runtime("python", *_wanted(tree, project)),
-        steps=tuple(steps),
-        start_command=start.command,
-        start_from=start.source,
-        kind=start.kind,
+        runtime=_runtime(tree, project),
+        found=lambda: find_start(tree, asked) or _own_command(project),
+        looked_for="a Django project, a FastAPI, Flask or Streamlit application, " + ", ".join(SCRIPTS[:2]),
+        install=install,
+        build=Step("build", (), changes=(VENV,), caches=("uv",)),
         environment={"PYTHONUNBUFFERED": "1", "VIRTUAL_ENV": VENV},
         path=(f"{VENV}/bin",),
         warnings=_warnings(tree, project),
     )
+    return assemble(tree, settings, draft)
 
 
 def _install(tree: Tree, project: dict[str, Any], asked: Requirements) -> Step:
     """The one way of installing that this project's files ask for: a lock before requirements before pyproject."""
-    if tree.has("uv.lock"):
+    locks = [path for path in _LOCKS if tree.has(path)]
+    if len(locks) > 1:
+        raise BuildFault(
+            f"There are {len(locks)} lock files that contradict each other: {', '.join(locks)}.",
+            hint="Delete all but one.",
+        )
+    return _from_lock(tree, project, asked, locks[0]) if locks else _from_wishes(tree, project, asked)
+
+
+def _from_lock(tree: Tree, project: dict[str, Any], asked: Requirements, lock: str) -> Step:
+    if lock == "uv.lock":
         return _from_uv(tree, project, asked)
-    if tree.has("poetry.lock"):
+    if lock == "poetry.lock":
         return _from_poetry(tree, project, asked)
+    if lock == "pdm.lock":
+        read_project(project, asked)
+        return _generated(pdm_requirements(tree.toml(lock)), asked, ("pyproject.toml", lock), tree)
+    return _generated(pipenv_requirements(tree.json(lock)), asked, ("Pipfile", lock), tree)
+
+
+def _from_wishes(tree: Tree, project: dict[str, Any], asked: Requirements) -> Step:
     if tree.has("requirements.txt"):
         read_requirements(tree, "requirements.txt", asked)
         return _step(("uv", "pip", "install", "--requirement", "requirements.txt"), asked, tuple(asked.files))
@@ -81,10 +101,7 @@ def _install(tree: Tree, project: dict[str, Any], asked: Requirements) -> Step:
         asked.local = True
         return _step(("uv", "pip", "install", "--editable", "."), asked, ())
     if tree.has("Pipfile"):
-        raise BuildFault(
-            "A Pipfile is not understood here.",
-            hint="Write the requirements down with “pipenv requirements > requirements.txt”.",
-        )
+        return _generated(pipfile_requirements(tree.toml("Pipfile")), asked, ("Pipfile",), tree)
     # No requirements: an environment all the same, so that “python” is there under that name.
     return Step("install", (_MAKE_VENV,), inputs=(), output=VENV, caches=("uv",))
 
@@ -125,6 +142,16 @@ def _from_project(project: dict[str, Any], asked: Requirements) -> Step:
     return _step(("uv", "pip", "install", "--requirement", "pyproject.toml"), asked, ("pyproject.toml",))
 
 
+def _generated(text: str, asked: Requirements, inputs: tuple[str, ...], tree: Tree) -> Step:
+    """Installs requirements that were made of another tool's lock."""
+    for line in text.splitlines():
+        asked.add(line)
+    local = asked.local or any(line.startswith(("./", "-e ./", "--editable ./")) for line in text.splitlines())
+    commands = (_MAKE_VENV, ("uv", "pip", "install", "--requirement", GENERATED))
+    kept = EVERYTHING if local else tuple(path for path in inputs if tree.has(path))
+    return Step("install", commands, inputs=kept, files={GENERATED: text}, output=VENV, caches=("uv",))
+
+
 def _step(argv: tuple[str, ...], asked: Requirements, inputs: tuple[str, ...]) -> Step:
     everything = asked.local or not inputs
     return Step(
@@ -155,15 +182,32 @@ def _poetry(project: dict[str, Any]) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _wanted(tree: Tree, project: dict[str, Any]) -> tuple[str, str]:
-    """The constraint on the interpreter, and who says so."""
+def _own_command(project: dict[str, Any]) -> Start | None:
+    """The one command that the project's own package brings along."""
+    scripts = (project.get("project") or {}).get("scripts") or {}
+    if not _is_package(project) or len(scripts) != 1:
+        return None
+    name = next(iter(scripts))
+    return Start(str(name), "pyproject.toml (project.scripts)", "web")
+
+
+def _runtime(tree: Tree, project: dict[str, Any]) -> Runtime:
+    """The interpreter that is asked for, and who says so."""
     for name in (".python-version", "runtime.txt"):
-        if not tree.has(name):
-            continue
-        match = re.search(r"(\d+)\.(\d+)", tree.read(name))
-        if match is None:
+        if tree.has(name) and plain_version(tree.read(name)) is None:
             raise BuildFault(f"{name}, line 1: this is no version of Python.", hint="Write it as in 3.12.")
-        return f"{match[1]}.{match[2]}", name
+    found = pinned(tree, "python", ".python-version", "runtime.txt", manifest=_manifest(tree, project))
+    if found.asked_by in {".python-version", "runtime.txt"}:
+        return Runtime("python", ".".join(found.constraint.split(".")[:2]), found.asked_by)
+    return found
+
+
+def _manifest(tree: Tree, project: dict[str, Any]) -> tuple[str, str]:
+    if tree.has("Pipfile"):
+        requires = tree.toml("Pipfile").get("requires") or {}
+        version = requires.get("python_full_version") or requires.get("python_version")
+        if isinstance(version, str) and re.match(r"^\d", version):
+            return ".".join(version.split(".")[:2]), "Pipfile (requires)"
     required = (project.get("project") or {}).get("requires-python")
     if isinstance(required, str) and required:
         return required, "pyproject.toml (requires-python)"
@@ -172,9 +216,7 @@ def _wanted(tree: Tree, project: dict[str, Any]) -> tuple[str, str]:
 
 
 def _warnings(tree: Tree, project: dict[str, Any]) -> tuple[str, ...]:
-    if tree.has("uv.lock") and tree.has("poetry.lock"):
-        return ("uv.lock and poetry.lock are both there: uv.lock is used.",)
-    if tree.has("uv.lock", "poetry.lock") and tree.has("requirements.txt"):
+    if tree.has("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock") and tree.has("requirements.txt"):
         return ("requirements.txt is not used: there is a lock file.",)
     if project.get("project") and tree.has("requirements.txt"):
         return ("requirements.txt is used; the dependencies in pyproject.toml are not.",)

@@ -7,14 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from libs.plans.errors import BuildFault
+from libs.plans.faults import BuildFault
 from libs.plans.pythonic.requirements import Requirements
 from libs.plans.start import Start
 from libs.plans.tree import Tree
 
 LISTEN: Final = "--host 0.0.0.0 --port $PORT"
 BIND: Final = "--bind 0.0.0.0:$PORT"
-SCRIPTS: Final = ("main.py", "app.py", "server.py", "run.py", "bot.py", "src/main.py")
+SCRIPTS: Final = ("main.py", "app.py", "start.py", "server.py", "run.py", "bot.py", "hello.py", "src/main.py")
 _FIRST: Final = (
     "main.py", "app.py", "app/main.py", "src/main.py", "api/main.py", "server.py", "asgi.py", "wsgi.py", "api.py",
     "app/__init__.py", "src/app/main.py",
@@ -39,7 +39,7 @@ class Application:
 
 def find_start(tree: Tree, asked: Requirements) -> Start | None:
     """The start command that the frameworks in use suggest, or a plain script."""
-    for found in (_django, _fastapi, _flask):
+    for found in (_django, _fastapi, _flask, _streamlit):
         start = found(tree, asked)
         if start is not None:
             return start
@@ -73,15 +73,15 @@ def _entry(tree: Tree, name: str) -> str | None:
 
 
 def _fastapi(tree: Tree, asked: Requirements) -> Start | None:
-    if not asked.has("fastapi", "starlette"):
+    if not asked.has("fastapi", "starlette", "python-fasthtml"):
         return None
-    app = find_application(tree, {"FastAPI", "Starlette"})
+    app = find_application(tree, {"FastAPI", "Starlette", "FastHTML", "fast_app"})
     if app is None:
         return None
     target = f"{app.module}:{app.name}"
     folder = f" --app-dir {app.folder}" if app.folder else ""
     factory = " --factory" if app.factory else ""
-    if asked.has("uvicorn", "fastapi[standard]", "fastapi[all]"):
+    if asked.has("uvicorn", "fastapi[standard]", "fastapi[all]", "python-fasthtml"):
         return Start(f"uvicorn {target} {LISTEN}{folder}{factory}", f"FastAPI in {app.path}", "web", "fastapi")
     if asked.has("hypercorn") and not app.folder and not app.factory:
         return Start(f"hypercorn {target} {BIND}", f"FastAPI in {app.path}", "web", "fastapi")
@@ -105,6 +105,17 @@ def _flask(tree: Tree, asked: Requirements) -> Start | None:
         return Start(f"gunicorn {shown} {BIND}{chdir}", f"Flask in {app.path}", "web", "flask")
     place = f"{app.folder}/{app.module}" if app.folder else app.module
     return Start(f"flask --app {place}:{app.name} run {LISTEN}", f"Flask in {app.path}", "web", "flask")
+
+
+def _streamlit(tree: Tree, asked: Requirements) -> Start | None:
+    if not asked.has("streamlit"):
+        return None
+    names = ("streamlit_app.py", "app.py", "main.py", "Home.py", "src/streamlit_app.py")
+    entry = next((path for path in names if tree.has(path) and "streamlit" in tree.read(path)), None)
+    if entry is None:
+        return None
+    options = "--server.address 0.0.0.0 --server.port $PORT --server.headless true"
+    return Start(f"streamlit run {entry} {options}", f"Streamlit in {entry}", "web", "streamlit")
 
 
 def find_application(tree: Tree, classes: set[str]) -> Application | None:

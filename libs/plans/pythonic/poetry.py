@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from libs.plans.errors import BuildFault
+from libs.plans.faults import BuildFault
 from libs.plans.pythonic.requirements import normal
 
 _HASH: Final = re.compile(r"^sha(256|384|512):[0-9a-f]+$")

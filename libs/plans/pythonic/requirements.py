@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from libs.plans.errors import BuildFault
+from libs.plans.faults import BuildFault
 from libs.plans.tree import Tree
 
 _NAME: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?")

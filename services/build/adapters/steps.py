@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from libs.kernel.errors import Invalid
 from libs.kernel.units import show_bytes
-from libs.plans.errors import BuildFault
+from libs.plans.faults import BuildFault
 from libs.plans.plan import APP, RUNTIME, Step
 from libs.sandbox.sandbox import Output as SandboxOutput
 from libs.sandbox.spec import Exit, Limits, Mount, Spec

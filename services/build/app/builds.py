@@ -66,7 +66,7 @@ class BuildDesk:
 
     async def artifact(self, digest: str) -> Artifact:
         """What a runtime needs to start it. NotFound when no build made it."""
-        found = await self.artifacts.get(digest)
+        found = await self.artifacts.get(digest, self.call_off.clock.now())
         if found is None:
             raise NotFound(f"Artifact {digest} does not exist.", field="digest")
         return found

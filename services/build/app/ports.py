@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -90,6 +90,10 @@ class Builds(Protocol):
         """Whether the lease is still good."""
         ...
 
+    async def give_up(self, build_id: str, most: int, now: datetime, reason: str) -> Build | None:
+        """Ends a build whose process just died for the `most`th time, and gives it; None when it is not like that."""
+        ...
+
     async def release(self, lease: Lease, now: datetime) -> None:
         """Gives the build back: another may begin it at once. Harmless when the lease is lost."""
         ...
@@ -106,6 +110,10 @@ class Builds(Protocol):
 
     async def cancel(self, build_id: str, now: datetime, reason: str) -> bool:
         """Ends it whoever works on it; False when it had ended."""
+        ...
+
+    async def retire(self, service_id: str, now: datetime) -> None:
+        """Notes that the service is gone: its builds and sources are kept for nobody. Harmless when repeated."""
         ...
 
 
@@ -245,4 +253,117 @@ class Builder(Protocol):
 
     async def clean(self, build_id: str) -> None:
         """Removes every work directory of this build; harmless when there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What a deployment may still start from; artifact or source may be empty."""
+
+    artifact_digest: str
+    snapshot_id: str
+    service_id: str
+    # Something runs or is on its way; otherwise it is only kept for a rollback.
+    running: bool
+
+
+class Deployments(Protocol):
+    """What deploy knows."""
+
+    async def needed(self, keep_count: int, since: datetime) -> list[Needed]:
+        """Everything that may still be started. Unavailable when deploy cannot be asked: then nothing may go."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What stays, for one collection."""
+
+    needed: Sequence[Needed]
+    # Successful builds kept per service and environment, and since when all are.
+    count: int
+    since: datetime
+    logs_since: datetime
+    # What was used since then may be part of something under way.
+    touched_since: datetime
+    # Sources uploaded since then may yet be deployed for the first time.
+    uploaded_since: datetime
+    layers_since: datetime
+
+
+class Garbage(Protocol):
+    """Rows that may go: each removes one batch and says how many rows went; 0 when nothing is left to remove."""
+
+    async def logs(self, keep: Keep) -> int:
+        """Lines of logs."""
+        ...
+
+    async def builds(self, keep: Keep) -> int:
+        """Builds, after their logs."""
+        ...
+
+    async def artifacts(self, keep: Keep) -> int:
+        """Artifacts."""
+        ...
+
+    async def snapshots(self, keep: Keep) -> int:
+        """Sources."""
+        ...
+
+    async def layers(self, keep: Keep) -> int:
+        """Layers of dependencies."""
+        ...
+
+    async def services(self, keep: Keep) -> int:
+        """Notes of deleted services of which nothing is left."""
+        ...
+
+    async def references(self) -> set[str]:
+        """Digests of all blobs that a row speaks of, artifacts' own included."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """How many things were removed, and their bytes."""
+
+    count: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Freed) -> Freed:
+        """Both together."""
+        return Freed(self.count + other.count, self.bytes + other.bytes)
+
+
+class Sweeping(Protocol):
+    """Blobs that may go."""
+
+    async def sweep(self, keep: Collection[str], before: datetime) -> Freed:
+        """Removes blobs stored before then that are not to be kept; what is stored meanwhile is never lost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """Downloads that one tool keeps for one workspace."""
+
+    workspace_id: str
+    name: str
+    size_bytes: int
+    used_at: datetime
+
+
+class Caches(Protocol):
+    """The tools' caches, and uploads that were cut off."""
+
+    async def measure(self) -> list[Cache]:
+        """All of them."""
+        ...
+
+    async def remove(self, cache: Cache) -> None:
+        """Removes one; harmless when it is gone."""
+        ...
+
+    async def drop_cut_off(self, before: datetime) -> Freed:
+        """Removes what uploads left that nobody has written to since then."""
         ...

@@ -10,7 +10,7 @@ from typing import Final
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Failure, Unavailable
 from libs.plans.detect import make_plan
-from libs.plans.errors import BuildFault
+from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan, PlanSettings
 from services.build.app.ports import (
     Artifacts,

@@ -53,19 +53,21 @@ class PostgresArtifacts:
         self._db = db
 
     async def add(self, artifact: Artifact, workspace_id: str, now: datetime) -> None:
-        """Keeps one; harmless when it is there."""
+        """Keeps one; one that is there was used now, so that no collection under way removes it."""
         await self._db.execute(
-            "insert into artifacts (digest, workspace_id, manifest, created_at) values ($1, $2, $3, $4)"
-            " on conflict (digest) do nothing",
+            "insert into artifacts (digest, workspace_id, manifest, created_at, used_at) values ($1, $2, $3, $4, $4)"
+            " on conflict (digest) do update set used_at = greatest(artifacts.used_at, excluded.used_at)",
             artifact.digest,
             workspace_id,
             artifact.manifest(),
             now,
         )
 
-    async def get(self, digest: str) -> Artifact | None:
-        """One by its digest."""
-        manifest = await self._db.fetchval("select manifest from artifacts where digest = $1", digest)
+    async def get(self, digest: str, now: datetime) -> Artifact | None:
+        """One by its digest; notes that it was used, for whoever asks is about to start it."""
+        manifest = await self._db.fetchval(
+            "update artifacts set used_at = greatest(used_at, $2) where digest = $1 returning manifest", digest, now
+        )
         return artifact_of(manifest) if manifest else None
 
 

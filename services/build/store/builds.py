@@ -23,7 +23,7 @@ _HELD: Final = "id = $1 and lease_owner = $2 and attempt = $3 and state = 'runni
 
 
 class PostgresBuilds:
-    """The table `builds`."""
+    """The tables `builds` and `retired_services`."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -86,6 +86,7 @@ class PostgresBuilds:
         """Begins it, or begins it again after a lease that ran out."""
         row = await self._db.fetchrow(
             "update builds set state = 'running', attempt = attempt + 1, lease_owner = $2, lease_until = $4,"  # noqa: S608 - constants
+            " deaths = deaths + (lease_owner <> '')::int,"
             " started_at = coalesce(started_at, $3)"
             " where id = $1 and (state = 'queued' or (state = 'running' and lease_until <= $3))"
             f" returning {_FIELDS}",
@@ -93,6 +94,19 @@ class PostgresBuilds:
             owner,
             now,
             until,
+        )
+        return _build(row) if row else None
+
+    async def give_up(self, build_id: str, most: int, now: datetime, reason: str) -> Build | None:
+        """Ends a build whose process just died for the `most`th time: its lease ran out, it was not given back."""
+        row = await self._db.fetchrow(
+            "update builds set state = 'failed', reason = $4, finished_at = $3, lease_until = null, deaths = deaths + 1"  # noqa: S608 - constants
+            " where id = $1 and state = 'running' and lease_until <= $3 and lease_owner <> '' and deaths + 1 >= $2"
+            f" returning {_FIELDS}",
+            build_id,
+            most,
+            now,
+            reason,
         )
         return _build(row) if row else None
 
@@ -114,7 +128,7 @@ class PostgresBuilds:
     async def release(self, lease: Lease, now: datetime) -> None:
         """Lets another begin it at once."""
         async with self._db.tx() as tx:
-            statement = f"update builds set lease_until = $4 where {_HELD}"  # noqa: S608 - constants
+            statement = f"update builds set lease_until = $4, lease_owner = '' where {_HELD}"  # noqa: S608 - constants
             await tx.execute(statement, lease.build_id, lease.owner, lease.attempt, now)
             await tx.execute("select pg_notify($1, $2)", CHANNEL, lease.build_id)
 
@@ -146,6 +160,14 @@ class PostgresBuilds:
             reason,
         )
         return done > 0
+
+    async def retire(self, service_id: str, now: datetime) -> None:
+        """Notes that the service is gone; the first time counts."""
+        await self._db.execute(
+            "insert into retired_services (service_id, retired_at) values ($1, $2) on conflict do nothing",
+            service_id,
+            now,
+        )
 
 
 def _build(row: Row) -> Build:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from libs.db import Database
-from libs.plans.errors import BuildFault
+from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan, PlanSettings
 from libs.reconcile import Driver
 from libs.runtime.clock import SystemClock

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from libs.kernel.units import MIB
-from libs.plans.errors import BuildFault
+from libs.plans.faults import BuildFault
 from libs.sandbox.spec import Exit, Mount, Spec
 from libs.testing.eventually import eventually
 from services.build.domain.model import Artifact

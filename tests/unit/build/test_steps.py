@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from libs.kernel.units import GIB
-from libs.plans.errors import BuildFault
+from libs.plans.faults import BuildFault
 from libs.plans.plan import Step
 from libs.sandbox.spec import Exit, Limits, Spec
 from libs.testing.clock import VirtualClock

@@ -1,0 +1,111 @@
+"""Makes a provider's draft into the plan: what people set comes over what was detected, in one place for all."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from libs.plans.plan import EVERYTHING, BuildPlan, PlanSettings, Runtime, Step
+from libs.plans.procfile import read_procfile
+from libs.plans.start import Start, choose_start
+from libs.plans.tree import Tree
+
+# Stands for the detected commands among those that people set.
+DETECTED: Final = "..."
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a provider found out."""
+
+    provider: str
+    evidence: tuple[str, ...]
+    runtime: Runtime
+    # Gives the start command when nobody set one; None when none can be found.
+    found: Callable[[], Start | None]
+    # The places where `found` looks, for people.
+    looked_for: str
+    # Run first, whatever people set.
+    before: tuple[Step, ...] = ()
+    install: Step | None = None
+    # Without commands: how a build command would run if one is set.
+    build: Step = field(default_factory=lambda: Step("build", ()))
+    framework: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    path: tuple[str, ...] = ()
+    tools: tuple[Runtime, ...] = ()
+    warnings: tuple[str, ...] = ()
+    # Folder served by the platform when `found` is what starts.
+    serves: str = ""
+
+
+def assemble(tree: Tree, settings: PlanSettings, draft: Draft) -> BuildPlan:
+    """The plan: the draft with what people set over it. BuildFault when there is no start command."""
+    start = choose_start(tree, settings, draft.found, looked_for=draft.looked_for)
+    processes = read_procfile(tree)
+    return BuildPlan(
+        provider=draft.provider,
+        framework=start.framework or draft.framework,
+        evidence=draft.evidence,
+        runtime=_versioned(draft.runtime, settings),
+        steps=_steps(settings, draft),
+        start_command=start.command,
+        start_from=start.source,
+        kind=start.kind,
+        environment={**draft.environment, **settings.environment},
+        path=draft.path,
+        warnings=draft.warnings,
+        tools=tuple(_versioned(tool, settings) for tool in draft.tools),
+        serves=draft.serves if start.detected else "",
+        release_command=settings.release_command or processes.get("release", ""),
+    )
+
+
+def shell(command: str) -> tuple[str, ...]:
+    """A command line that people wrote, as argv."""
+    return ("sh", "-c", command)
+
+
+def _versioned(runtime: Runtime, settings: PlanSettings) -> Runtime:
+    version = settings.versions.get(runtime.name)
+    if not version:
+        return runtime
+    constraint = "" if version == "latest" else version
+    return replace(runtime, constraint=constraint, asked_by=settings.said_by("versions"))
+
+
+def _steps(settings: PlanSettings, draft: Draft) -> tuple[Step, ...]:
+    steps = list(draft.before)
+    install = draft.install
+    if settings.install_command:
+        template = install or Step("install", ())
+        install = replace(
+            template, commands=_expanded(settings.install_command, template.commands), inputs=EVERYTHING, files={}
+        )
+    if install is not None and install.commands:
+        steps.append(install)
+    build = draft.build
+    if settings.build_command:
+        build = replace(build, commands=_expanded(settings.build_command, build.commands))
+    if build.commands:
+        made = {step.output for step in steps}
+        steps.append(replace(build, changes=tuple(one for one in build.changes if one in made)))
+    return tuple(steps)
+
+
+def _expanded(command: str, detected: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    """The commands that were set, with the detected ones where three dots stand for them."""
+    parts = [part.strip() for part in command.split(" && ")]
+    if DETECTED not in parts:
+        return (shell(command),)
+    found: list[tuple[str, ...]] = []
+    for part in parts:
+        found.extend(detected if part == DETECTED else [shell(part)])
+    return tuple(found)
+
+
+def show(argv: tuple[str, ...]) -> str:
+    """The command as a person would type it."""
+    return argv[2] if argv[:2] == ("sh", "-c") and len(argv) == 3 else shlex.join(argv)  # noqa: PLR2004 - sh, -c, text

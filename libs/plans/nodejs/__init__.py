@@ -1,0 +1,1 @@
+"""What the Node provider knows: package managers, frameworks, package.json."""

@@ -1,0 +1,64 @@
+"""Versions of tools that people pin in files which many languages share: mise.toml, .tool-versions."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from libs.plans.plan import Runtime
+from libs.plans.tree import Tree
+
+# The names other tools have for what we call otherwise.
+_ALIASES: Final = {"nodejs": "node", "golang": "go", "python3": "python", "openjdk": "java"}
+_MISE: Final = ("mise.toml", ".mise.toml", "mise/config.toml", ".config/mise.toml", ".config/mise/config.toml")
+# Words that mean "whatever is current": no constraint.
+_CURRENT: Final = frozenset({"latest", "lts", "lts/*", "stable", "current", "node", "system"})
+
+
+def pinned(tree: Tree, name: str, *files: str, default: str = "", manifest: tuple[str, str] = ("", "")) -> Runtime:
+    """The runtime as the source asks for it: mise.toml, .tool-versions, its own version files, its manifest, a default.
+
+    `manifest` is a version and the file that says so.
+    """
+    for version, source in _asked(tree, name, files):
+        plain = plain_version(version)
+        if plain is not None:
+            return Runtime(name, plain, source)
+    version, source = manifest
+    return Runtime(name, version, source) if version else Runtime(name, default)
+
+
+def plain_version(text: str) -> str | None:
+    """A version without decoration: "v22.1" is "22.1"; empty for "latest"; None when the text says nothing."""
+    word = next((line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")), "")
+    word = word.strip("\"'")
+    if word.lower() in _CURRENT or word.lower().startswith("lts/"):
+        return ""
+    match = re.search(r"(\d+(?:\.(?:\d+|x|\*))*)", word)
+    return match[1] if match else None
+
+
+def _asked(tree: Tree, name: str, files: tuple[str, ...]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    mise = tree.first(*_MISE)
+    if mise:
+        tools = tree.toml(mise).get("tools")
+        found += [(one, mise) for one in _versions(tools if isinstance(tools, dict) else {}, name)]
+    if tree.has(".tool-versions"):
+        for line in tree.read(".tool-versions").splitlines():
+            words = line.split("#")[0].split()
+            if len(words) > 1 and _ALIASES.get(words[0], words[0]) == name:
+                found.append((words[1], ".tool-versions"))
+    return found + [(tree.read(path), path) for path in files if tree.has(path)]
+
+
+def _versions(tools: dict[str, object], name: str) -> list[str]:
+    found = []
+    for tool, wanted in tools.items():
+        if _ALIASES.get(tool, tool) != name:
+            continue
+        first = wanted[0] if isinstance(wanted, list) and wanted else wanted
+        version = first.get("version") if isinstance(first, dict) else first
+        if isinstance(version, (str, int, float)):
+            found.append(str(version))
+    return found

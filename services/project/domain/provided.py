@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 PUBLIC_DOMAIN: Final = "LIGHTRAIL_PUBLIC_DOMAIN"
-PRIVATE_DOMAIN: Final = "LIGHTRAIL_PRIVATE_DOMAIN"
 DEPLOYMENT_ID: Final = "LIGHTRAIL_DEPLOYMENT_ID"
-PRIVATE_ZONE: Final = "internal"
 
 # None: known by name, its value is not known yet.
 Provided = dict[str, str | None]
@@ -28,7 +26,6 @@ def of_service(*, service_id: str, service_name: str, public_domain: str, is_wor
     given: Provided = {
         "LIGHTRAIL_SERVICE_ID": service_id,
         "LIGHTRAIL_SERVICE_NAME": service_name,
-        PRIVATE_DOMAIN: f"{service_name}.{PRIVATE_ZONE}",
     }
     if not is_worker:
         given[PUBLIC_DOMAIN] = public_domain or None

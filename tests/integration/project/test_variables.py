@@ -28,13 +28,13 @@ async def test_from_setting_to_rendering(api: Api) -> None:
     await api.set(backend, TOKEN="t-${{shared.REGION}}")
     version = await api.set(
         web,
-        URL="http://${{ api.LIGHTRAIL_PRIVATE_DOMAIN }}/${{api.TOKEN}}",
+        URL="http://${{ api.LIGHTRAIL_SERVICE_NAME }}/${{api.TOKEN}}",
         SELF="${{LIGHTRAIL_PUBLIC_DOMAIN}} ${{LIGHTRAIL_DEPLOYMENT_ID}}",
         LITERAL="$${{URL}}",
     )
     rendered = await api.render(web, deployment_id="dep_1")
     assert dict(rendered.values) == {
-        "URL": "http://api.internal/t-eu",
+        "URL": "http://api/t-eu",
         "SELF": "web-production.localhost dep_1",
         "LITERAL": "${{URL}}",
         "LIGHTRAIL_PROJECT_ID": project.id,
@@ -44,7 +44,6 @@ async def test_from_setting_to_rendering(api: Api) -> None:
         "LIGHTRAIL_SERVICE_ID": web.id,
         "LIGHTRAIL_SERVICE_NAME": "web",
         "LIGHTRAIL_PUBLIC_DOMAIN": "web-production.localhost",
-        "LIGHTRAIL_PRIVATE_DOMAIN": "web.internal",
         "LIGHTRAIL_DEPLOYMENT_ID": "dep_1",
     }
     assert rendered.version == version
@@ -161,12 +160,12 @@ async def test_what_others_refer_to_is_not_taken_away(api: Api) -> None:
 async def test_references_survive_a_rename_and_mean_the_same_service(api: Api) -> None:
     project = await api.project()
     web, backend = await api.service(project, "web"), await api.service(project, "api")
-    await api.set(backend, HOST="${{LIGHTRAIL_PRIVATE_DOMAIN}}")
+    await api.set(backend, HOST="${{LIGHTRAIL_SERVICE_NAME}}")
     await api.set(web, URL="http://${{ api.HOST }}")
     await api.call("UpdateService", service_id=backend.id, name="backend")
     await api.service(project, "api")
     assert await api.written(web) == {"URL": "http://${{ backend.HOST }}"}
-    assert (await api.render(web)).values["URL"] == "http://backend.internal"
+    assert (await api.render(web)).values["URL"] == "http://backend"
 
 
 async def test_an_earlier_version_renders_as_it_did(api: Api) -> None:

@@ -53,7 +53,7 @@ def test_references_of_every_kind_become_text() -> None:
     made = world(
         {
             SHARED: {"REGION": "eu", "ZONE": "${{REGION}}-1 of ${{LIGHTRAIL_PROJECT_NAME}}"},
-            "svc_api": {"HOST": "${{LIGHTRAIL_PRIVATE_DOMAIN}}", "PATH": "/${{shared.REGION}}"},
+            "svc_api": {"HOST": "${{LIGHTRAIL_SERVICE_NAME}}", "PATH": "/${{shared.REGION}}"},
             "svc_web": {
                 "URL": "http://${{ svc_api.HOST }}:80${{svc_api.PATH}}?z=${{shared.ZONE}}",
                 "PUBLIC": "${{svc_api.LIGHTRAIL_PUBLIC_DOMAIN}}",
@@ -63,7 +63,7 @@ def test_references_of_every_kind_become_text() -> None:
             },
         }
     )
-    url = "http://api.internal:80/eu?z=eu-1 of shop"
+    url = "http://api:80/eu?z=eu-1 of shop"
     assert texts(made) == {
         "URL": url,
         "PUBLIC": "api-production.localhost",

@@ -19,7 +19,10 @@ def get_logger(name: str) -> FilteringBoundLogger:
 def configure(service: str, *, pretty: bool | None = None, level: str = "info") -> None:
     """Sets up logging for this process, to standard error; `pretty` None: coloured when that is a terminal."""
     terminal = sys.stderr.isatty() if pretty is None else pretty
-    renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    # Tracebacks as plain text: the richer kinds print local variables, and with them secrets.
+    plain = structlog.dev.plain_traceback
+    console = structlog.dev.ConsoleRenderer(exception_formatter=plain)
+    renderer: Any = console if terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -27,7 +30,7 @@ def configure(service: str, *, pretty: bool | None = None, level: str = "info") 
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _with_trace,
             _with_service(service),
-            structlog.processors.dict_tracebacks if not terminal else structlog.dev.set_exc_info,
+            structlog.dev.set_exc_info if terminal else structlog.processors.format_exc_info,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),

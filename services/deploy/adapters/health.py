@@ -7,7 +7,7 @@ import re
 from contextlib import suppress
 from typing import Final
 
-from services.deploy.domain.plan import Check
+from services.deploy.domain.steps import Check
 
 # Seconds that one look may take; the rollout looks again at once.
 TIMEOUT_SECONDS: Final = 5.0

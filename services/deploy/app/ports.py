@@ -12,7 +12,7 @@ from libs.kernel.context import Ctx
 from services.deploy.domain.facts import Fact
 from services.deploy.domain.instance import Artifact
 from services.deploy.domain.model import Deployment, Endpoint, Instance, InstanceState, Release, Route, Settings
-from services.deploy.domain.plan import Check
+from services.deploy.domain.steps import Check
 
 
 @dataclass(frozen=True, slots=True)

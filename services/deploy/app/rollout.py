@@ -17,7 +17,7 @@ from services.deploy.app.commands import Commands
 from services.deploy.app.journal import note, secret_looking
 from services.deploy.app.ports import Builds, Edge, Keyring, Logs, Projects, Store
 from services.deploy.app.runtime import Runtime
-from services.deploy.domain import plan as step
+from services.deploy.domain import steps as step
 from services.deploy.domain.facts import DeploymentRequested
 from services.deploy.domain.instance import Launch
 from services.deploy.domain.machine import State

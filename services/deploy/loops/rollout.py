@@ -14,7 +14,8 @@ from services.deploy.app.rollout import Rollout
 from services.deploy.app.runtime import Runtime
 from services.deploy.domain.instance import Observed
 from services.deploy.domain.model import Instance
-from services.deploy.domain.plan import Check, World, plan, wants_check
+from services.deploy.domain.plan import plan, wants_check
+from services.deploy.domain.steps import Check, World
 
 PERIOD_SECONDS: Final = 5.0
 

@@ -23,7 +23,7 @@ from services.deploy.app.runtime import Runtime
 from services.deploy.domain.facts import Fact
 from services.deploy.domain.instance import Artifact, Launch
 from services.deploy.domain.model import Deployment, Endpoint, Resources, Settings
-from services.deploy.domain.plan import Check
+from services.deploy.domain.steps import Check
 from services.deploy.events.codec import encode
 from services.deploy.loops.reaper import ReaperLoop
 from services.deploy.loops.rollout import RolloutLoop

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from services.deploy.domain.machine import State
 from services.deploy.domain.model import InstanceState, Settings, Trigger
-from services.deploy.domain.plan import LIVENESS_SECONDS, GoLive, Move, Publish, Replace, Retire, Start, backoff, plan
+from services.deploy.domain.plan import LIVENESS_SECONDS, backoff, plan
+from services.deploy.domain.steps import GoLive, Move, Publish, Replace, Retire, Start
 from tests.unit.deploy.worlds import Simulation, deployment
 
 

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from services.deploy.domain.instance import Observed
 from services.deploy.domain.machine import FINAL, State
 from services.deploy.domain.model import Deployment, Endpoint, Instance, InstanceState, Route, Settings, Trigger
-from services.deploy.domain.plan import (
+from services.deploy.domain.plan import plan, wants_check
+from services.deploy.domain.steps import (
     Action,
     Check,
     Create,
@@ -23,8 +24,6 @@ from services.deploy.domain.plan import (
     Retire,
     Start,
     World,
-    plan,
-    wants_check,
 )
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
+from libs.plans.config.layers import configured
 from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan, Evidence, PlanSettings
 from libs.plans.providers import (
@@ -57,6 +58,8 @@ PROVIDERS: Final[Sequence[Provider]] = (
     dockerfile, php, golang, java, rust, ruby, elixir, python, deno, dotnet, node, gleam, cpp, static, shell,
     unsupported,
 )  # fmt: skip
+# Stands for whatever is detected, save a Dockerfile.
+AUTO: Final = "auto"
 NAMES: Final = tuple(provider.NAME for provider in PROVIDERS if provider is not unsupported)
 
 
@@ -66,23 +69,27 @@ def make_plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
         raise BuildFault("The upload holds no files.", hint="Run the command in the directory of your app, or name it.")
     tree = tree.below(settings.root_directory)
     seen = Tree(written(tree.files), tree.read)
-    made = _provider(seen, settings).plan(seen, settings)
-    return replace(made, root_directory=plain_folder(settings.root_directory))
+    read = configured(seen, settings)
+    made = _provider(seen, read.settings).plan(seen, read.settings)
+    return replace(
+        made, root_directory=plain_folder(settings.root_directory), warnings=(*read.warnings, *made.warnings)
+    )
 
 
 def _provider(tree: Tree, settings: PlanSettings) -> Provider:
-    if settings.provider:
+    if settings.provider and settings.provider != AUTO:
         named = next((one for one in PROVIDERS if settings.provider == one.NAME and one is not unsupported), None)
         if named is None:
             raise BuildFault(
                 f"{settings.said_by('provider')}: there is no provider “{settings.provider}”.",
                 field="provider",
-                hint=f"Use one of {', '.join(NAMES)}.",
+                hint=f"Use {AUTO}, or one of {', '.join(NAMES)}.",
             )
         return named
     if settings.dockerfile:
         return dockerfile
-    found = next((one for one in PROVIDERS if one.detects(tree) is not None), None)
+    asked = [one for one in PROVIDERS if one is not dockerfile or settings.provider != AUTO]
+    found = next((one for one in asked if one.detects(tree) is not None), None)
     if found is not None:
         return found
     if settings.start_command:

@@ -132,7 +132,11 @@ def _missing(wanted: Runtime) -> BuildFault:
     name = _LANGUAGES.get(wanted.name, wanted.name)
     version = f" {wanted.constraint}" if wanted.constraint else ""
     asked = f" ({wanted.asked_by} asks for it)" if wanted.asked_by else ""
-    others = "set provider in lightrail.toml to the language it holds" if wanted.name == "docker" else ""
+    others = (
+        'write provider = "auto" below [build] in lightrail.toml, to build the source itself'
+        if wanted.name == "docker"
+        else ""
+    )
     return BuildFault(
         f"This source needs {name}{version}{asked}, which builds on this machine cannot use: "
         "they run Python, Node, static sites and shell scripts.",

@@ -1,0 +1,84 @@
+"""lightrail.toml: what may stand in it, and what it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from libs.plans.config.reading import ANY, KNOWN, Keys, Reading
+from libs.plans.faults import BuildFault
+from libs.plans.tree import Tree
+
+NAME: Final = "lightrail.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSection:
+    """How the source is built. What is left out is detected."""
+
+    provider: Annotated[
+        str, Meta(description="Kind of source: python, node, static, …; “auto” passes over a Dockerfile.")
+    ] = ""
+    install_command: Annotated[
+        str, Meta(description="Installs dependencies; “...” stands for the detected commands, as in “... && ./more”.")
+    ] = ""
+    build_command: Annotated[str, Meta(description="Builds the source; “...” as above.")] = ""
+    dockerfile: Annotated[str, Meta(description="Path of the Dockerfile to build.")] = ""
+    output_directory: Annotated[
+        str, Meta(description="Folder that the build writes and the platform serves, instead of a start command.")
+    ] = ""
+    versions: Annotated[
+        dict[str, str], Meta(description='Versions of runtimes and package managers, as in node = "22".')
+    ] = field(default_factory=dict)
+    environment: Annotated[
+        dict[str, str], Meta(description="Variables for building and running; the service's own come over them.")
+    ] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeploySection:
+    """How the result is run."""
+
+    start_command: Annotated[str, Meta(description="Starts one instance; it listens on $PORT.")] = ""
+    release_command: Annotated[str, Meta(description="Runs once before a new version starts.")] = ""
+    kind: Annotated[Literal["", "web", "worker"], Meta(description="A worker gets no traffic.")] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """lightrail.toml: how this source is built and run."""
+
+    build: BuildSection = field(default_factory=BuildSection)
+    deploy: DeploySection = field(default_factory=DeploySection)
+
+
+def read_manifest(tree: Tree) -> Reading | None:
+    """What lightrail.toml says; None when there is none. BuildFault naming the line of a value of the wrong type."""
+    if not tree.has(NAME):
+        return None
+    found = Reading(NAME, tree.read(NAME), tree.toml(NAME))
+    try:
+        manifest = msgspec.convert(found.document, Manifest)
+    except msgspec.ValidationError as error:
+        what, _, place = str(error).partition(" - at `$.")
+        key = place.rstrip("`").removesuffix("[...]")
+        raise BuildFault(
+            f"{found.line_of(key)}: “{key}” is wrong: {what}.", hint=f"See docs/building.md for {NAME}."
+        ) from error
+    for section in (manifest.build, manifest.deploy):
+        for one in fields(section):
+            found.set(one.name, getattr(section, one.name))
+    found.judge(_keys())
+    return found
+
+
+def _keys() -> Keys:
+    """The names that may stand in the file, made from its types."""
+    sections: dict[str, Any] = {"build": BuildSection, "deploy": DeploySection}
+    return {
+        name: {one.name: {ANY: KNOWN} if one.name in {"versions", "environment"} else KNOWN for one in fields(section)}
+        for name, section in sections.items()
+    } | {"$schema": KNOWN}

@@ -1,0 +1,96 @@
+"""What a configuration file says, with warnings about what it says in vain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from libs.plans.faults import BuildFault
+
+# Keys of one file: a table of them, KNOWN when used, ELSEWHERE when the platform has it in another place.
+KNOWN: Final = "known"
+ELSEWHERE: Final = "elsewhere"
+Keys = Mapping[str, Any]
+# Below this key any name may stand.
+ANY: Final = "*"
+
+
+@dataclass(slots=True)
+class Reading:
+    """One file, read: values by the names of PlanSettings' fields."""
+
+    file: str
+    text: str
+    document: Mapping[str, Any]
+    values: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def line_of(self, key: str) -> str:
+        """The file with the line where the last part of a key first stands, as far as that can be seen."""
+        last = re.escape(key.rsplit(".", 1)[-1])
+        for number, line in enumerate(self.text.splitlines(), start=1):
+            if re.search(rf"(?<![\w-])[\"']?{last}[\"']?(?![\w-])\s*[\]=:.]", line):
+                return f"{self.file}, line {number}"
+        return self.file
+
+    def table(self, *path: str) -> Mapping[str, Any]:
+        """A table inside the document; empty when it is not there. BuildFault when something else is."""
+        found: Any = self.document
+        for depth, name in enumerate(path, start=1):
+            found = found.get(name)
+            if found is None:
+                return {}
+            if not isinstance(found, dict):
+                key = ".".join(path[:depth])
+                raise BuildFault(f"{self.line_of(key)}: “{key}” must be a table, this is a {type(found).__name__}.")
+        return dict(found)
+
+    def text_at(self, *path: str) -> str:
+        """A text inside the document; empty when it is not there. BuildFault when it is no text."""
+        value = self.table(*path[:-1]).get(path[-1])
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            key = ".".join(path)
+            raise BuildFault(f"{self.line_of(key)}: “{key}” must be a text, this is a {type(value).__name__}.")
+        return value.strip()
+
+    def command_at(self, *path: str) -> str:
+        """One command, or several in a list, as one line for a shell."""
+        value = self.table(*path[:-1]).get(path[-1])
+        if isinstance(value, list):
+            parts = [part.get("cmd") if isinstance(part, dict) else part for part in value]
+            return " && ".join(part.strip() for part in parts if isinstance(part, str) and part.strip())
+        return self.text_at(*path)
+
+    def texts_at(self, *path: str) -> dict[str, str]:
+        """A table of names and plain values, as texts."""
+        return {
+            name: str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in self.table(*path).items()
+            if isinstance(value, (str, int, float, bool))
+        }
+
+    def set(self, name: str, value: object) -> None:
+        """Notes a value, unless it says nothing."""
+        if value:
+            self.values[name] = value
+
+    def judge(self, keys: Keys) -> None:
+        """Warns about every key that has no effect, by its name and line."""
+        self._judge(self.document, keys, "")
+
+    def _judge(self, table: Mapping[str, Any], keys: Keys, above: str) -> None:
+        for name, value in table.items():
+            key = f"{above}{name}"
+            known = keys.get(name, keys.get(ANY))
+            if known is None:
+                self.warnings.append(f"{self.line_of(key)}: the key “{key}” is not known, so it has no effect.")
+            elif known == ELSEWHERE:
+                self.warnings.append(
+                    f"{self.line_of(key)}: “{key}” is not taken from this file; use the service's settings for it."
+                )
+            elif isinstance(known, dict) and isinstance(value, dict):
+                self._judge(value, known, f"{key}.")

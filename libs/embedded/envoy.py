@@ -1,8 +1,9 @@
-"""Envoy from the wheel: told everything by the router over ADS, its admin page on loopback only."""
+"""Envoy from the wheel: told everything by the router over ADS, its admin page on a socket closed to others."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from libs.embedded import account, binaries, files, ports, probe
+from libs.embedded import account, binaries, doors, files, ports, probe
 from libs.embedded.account import Account
 from libs.embedded.part import Spec, launch
 
@@ -20,20 +21,25 @@ _MAX_CONNECTIONS = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One Envoy. `edge_port` is where the router's listener will be; Envoy itself learns it over ADS."""
+    """One Envoy. `edge_port` is where the router's listener will be; Envoy itself learns it over ADS.
+
+    Addresses are host:port or unix:/path.
+    """
 
     room: Path
     node: str
     ads_address: str
-    admin_port: int
+    admin_address: str
     edge_port: int
     log: Path
     concurrency: int = 1
     die_with_starter: bool = False
 
     def prepare(self) -> None:
-        """Writes the bootstrap. Blocking."""
+        """Writes the bootstrap and makes the directory of its sockets. Blocking."""
         files.make_room(self.room, mode=0o711)
+        if self._doors:
+            doors.make_room(self._doors)
         files.write_private(self._bootstrap_file, self._bootstrap(), mode=0o644)
 
     def spec(self) -> Spec:
@@ -47,9 +53,9 @@ class Edge:
             log=self.log,
             port=self.edge_port,
             # Any answer: whether it has listeners is for the router, which may start after it.
-            ready=lambda: probe.http_status(ports.LOOPBACK, self.admin_port, "/ready") != 0,
+            ready=lambda: probe.http_status_at(self.admin_address, "/ready") != 0,
             account=self._account(),
-            reach=(program.parent, self.room),
+            reach=(program.parent, self.room, *self._apart()),
             configuration=self._bootstrap(),
             die_with_starter=self.die_with_starter,
         )
@@ -58,23 +64,32 @@ class Edge:
     def _bootstrap_file(self) -> Path:
         return self.room / "bootstrap.json"
 
+    @property
+    def _doors(self) -> Path | None:
+        path = doors.unix_path(self.admin_address)
+        return path.parent if path else None
+
+    def _apart(self) -> tuple[Path, ...]:
+        """The directory of its sockets when it is not in the room."""
+        return (self._doors,) if self._doors and not self._doors.is_relative_to(self.room) else ()
+
     def _account(self) -> Account | None:
         unprivileged = account.unprivileged()
         low = self.edge_port < ports.first_unprivileged()
         return None if low else unprivileged
 
     def _bootstrap(self) -> str:
-        host, _, port = self.ads_address.rpartition(":")
         ads: dict[str, Any] = {"ads": {}, "resource_api_version": "V3"}
         return json.dumps(
             {
                 "node": {"id": self.node, "cluster": CLUSTER},
-                "admin": {"address": _address(ports.LOOPBACK, self.admin_port)},
+                "admin": {"address": _address(self.admin_address)},
                 "dynamic_resources": {"ads_config": _ADS, "lds_config": ads, "cds_config": ads},
-                "static_resources": {"clusters": [_xds_cluster(host, int(port))]},
+                "static_resources": {"clusters": [_xds_cluster(self.ads_address)]},
                 "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _STATS}}},
                 "overload_manager": _OVERLOAD,
-                "layered_runtime": {"layers": [{"name": "admin", "admin_layer": {}}]},
+                # With no layer at all, Envoy adds one that its admin page may write.
+                "layered_runtime": {"layers": [{"name": "fixed", "static_layer": {}}]},
             },
             indent=1,
         )
@@ -118,15 +133,20 @@ _OVERLOAD = {
 }
 
 
-def _address(host: str, port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": host, "port_value": port}}
+def _address(address: str) -> dict[str, Any]:
+    path = doors.unix_path(address)
+    if path:
+        return {"pipe": {"path": str(path), "mode": 0o600}}
+    host, _, port = address.rpartition(":")
+    return {"socket_address": {"address": host, "port_value": int(port)}}
 
 
-def _xds_cluster(host: str, port: int) -> dict[str, Any]:
-    endpoint = {"endpoint": {"address": _address(host, port)}}
+def _xds_cluster(address: str) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": _address(address)}}
+    is_fixed = doors.unix_path(address) or address.rpartition(":")[0].replace(".", "").isdigit()
     return {
         "name": "xds",
-        "type": "STATIC" if host.replace(".", "").isdigit() else "STRICT_DNS",
+        "type": "STATIC" if is_fixed else "STRICT_DNS",
         "connect_timeout": "1s",
         "load_assignment": {"cluster_name": "xds", "endpoints": [{"lb_endpoints": [endpoint]}]},
         "typed_extension_protocol_options": {
@@ -160,15 +180,16 @@ async def running(
     """
     from libs.embedded import trial  # noqa: PLC0415 - it loads asyncio, which the supervisor must not carry
 
+    closed = doors.choose(room / "doors", room / "doors.path", os.environ)
     edge = Edge(
         room=room,
         node=node,
         ads_address=ads_address,
-        admin_port=ports.free_port(),
+        admin_address=f"{doors.UNIX}{closed / doors.ADMIN}",
         edge_port=edge_port or ports.free_port(),
         log=room / "envoy.log",
         die_with_starter=True,
     )
     edge.prepare()
     async with trial.running(edge.spec(), launch) as process:
-        yield RunningEnvoy(f"{ports.LOOPBACK}:{edge.admin_port}", edge.edge_port, node, process)
+        yield RunningEnvoy(edge.admin_address, edge.edge_port, node, process)

@@ -69,6 +69,11 @@ class Home:
         return self.keys / "setup.token"
 
     @property
+    def edge_token(self) -> Path:
+        """What the edge shows the gateway, so that it is believed where a request came from."""
+        return self.keys / "edge.token"
+
+    @property
     def database_passwords(self) -> Path:
         """Passwords of the services' database roles: JSON, role -> password."""
         return self.keys / "database.json"

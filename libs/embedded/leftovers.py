@@ -20,7 +20,7 @@ from libs.embedded.runner import Runner
 _STOPS: Final[dict[str, Stop]] = {"postgres": ((signal.SIGINT, 15.0), (signal.SIGQUIT, 5.0))}
 _STOP: Final[Stop] = ((signal.SIGTERM, 10.0),)
 # Names of the ports that belong to a part besides its own.
-_PORTS: Final = {"postgres": ("postgres",), "nats": ("nats",), "envoy": ("envoy-admin",)}
+_PORTS: Final = {"postgres": ("postgres",), "nats": ("nats",), "envoy": ()}
 
 
 class Leftovers:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from libs.embedded import database, files, ports, probe
+from libs.embedded import database, doors, files, ports, probe
 from libs.embedded.envoy import Edge
 from libs.embedded.home import Home
 from libs.embedded.nats import Server
@@ -68,6 +68,7 @@ class Plan:
         self._ports = chosen
         self._environ = environ
         self._program = program
+        self._doors = doors.choose(self._home.envoy / "doors", self._home.state / "doors", environ)
         self._cluster = Cluster(
             room=self._home.postgres,
             port=chosen["postgres"],
@@ -84,7 +85,9 @@ class Plan:
     @staticmethod
     def ports(settings: Settings) -> list[str]:
         """The names of the ports it takes, besides the edge's."""
-        names = ["postgres", "nats", "envoy-admin", "ads", "gateway-http", *SERVICES]
+        # An Envoy of someone else's cannot reach a socket in the platform's directory.
+        ads = ["ads"] if settings.envoy_external else []
+        names = ["postgres", "nats", *ads, "gateway-http", *SERVICES]
         return names + [f"metrics-{target}" for target, _ in _targets(settings)]
 
     def external(self) -> list[str]:
@@ -134,10 +137,14 @@ class Plan:
         return probe.http_status(self._settings.edge_address, self._settings.port, "/api/v1/health") == _OK
 
     def services_environment(self, target: str) -> dict[str, str]:
-        """The whole environment of a process of services."""
+        """The whole environment of a process of services. Of databases it knows only those of its own services."""
         home, chosen, settings = self._home, self._ports, self._settings
         address = {name: f"{ports.LOOPBACK}:{port}" for name, port in chosen.items()}
-        inherited = {name: value for name, value in self._environ.items() if name not in _WITHHELD}
+        inherited = {
+            name: value
+            for name, value in self._environ.items()
+            if name not in _WITHHELD and not name.endswith("_DATABASE_URL")
+        }
         nats_url = settings.nats_url or self._server.url
         urls = database.service_urls(home, self._admin())
         mine = {
@@ -151,6 +158,7 @@ class Plan:
             "LIGHTRAIL_IDENTITY_KEY_FILE": str(home.identity_key),
             "LIGHTRAIL_SECRETS_KEY_FILE": str(home.secrets_key),
             "LIGHTRAIL_SETUP_TOKEN_FILE": str(home.setup_token),
+            "LIGHTRAIL_EDGE_TOKEN_FILE": str(home.edge_token),
             "LIGHTRAIL_ADS_ADDRESS": self._ads(),
             "LIGHTRAIL_ENVOY_ADMIN_ADDRESS": self._admin_address(),
             "LIGHTRAIL_GATEWAY_HTTP_ADDRESS": address["gateway-http"],
@@ -163,6 +171,7 @@ class Plan:
         }
         for service in SERVICES:
             mine[f"LIGHTRAIL_{service.upper()}_ADDRESS"] = address[service]
+        for service in dict(_targets(settings))[target]:
             mine[f"LIGHTRAIL_{service.upper()}_DATABASE_URL"] = urls[service].reveal()
         return inherited | mine
 
@@ -171,21 +180,21 @@ class Plan:
             room=self._home.envoy,
             node=f"edge-{self._settings.port}",
             ads_address=self._ads(),
-            admin_port=self._ports["envoy-admin"],
+            admin_address=self._admin_address(),
             edge_port=self._settings.port,
             log=self._home.log("envoy"),
             concurrency=self._settings.envoy_concurrency,
         )
 
     def _ads(self) -> str:
-        if self._settings.envoy_external and "LIGHTRAIL_ADS_ADDRESS" in self._environ:
-            return self._environ["LIGHTRAIL_ADS_ADDRESS"]
-        return f"{ports.LOOPBACK}:{self._ports['ads']}"
+        if self._settings.envoy_external:
+            return self._environ.get("LIGHTRAIL_ADS_ADDRESS") or f"{ports.LOOPBACK}:{self._ports['ads']}"
+        return f"{doors.UNIX}{self._doors / doors.ADS}"
 
     def _admin_address(self) -> str:
         if self._settings.envoy_external:
             return self._environ.get("LIGHTRAIL_ENVOY_ADMIN_ADDRESS", "")
-        return f"{ports.LOOPBACK}:{self._ports['envoy-admin']}"
+        return f"{doors.UNIX}{self._doors / doors.ADMIN}"
 
     def _admin(self) -> Secret[str]:
         return self._settings.database_url or self._cluster.dsn()
@@ -227,7 +236,7 @@ class Plan:
     def _is_provisioned(self) -> bool:
         # Saves a third of a second at each start. Someone else's database may change behind our back: always run.
         home = self._home
-        keys = (home.identity_key, home.secrets_key, home.setup_token, home.database_passwords)
+        keys = (home.identity_key, home.secrets_key, home.setup_token, home.edge_token, home.database_passwords)
         if self._settings.database_url or not all(key.exists() for key in keys):
             return False
         return self._mark.exists() and self._mark.read_text() == self._provisioned()

@@ -38,6 +38,8 @@ def make_keys(home: Home) -> None:
         files.write_private(home.secrets_key, base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
     if not home.setup_token.exists():
         files.write_private(home.setup_token, secrets.token_urlsafe(24) + "\n")
+    if not home.edge_token.exists():
+        files.write_private(home.edge_token, secrets.token_urlsafe(32) + "\n")
     passwords = database.passwords(home) if home.database_passwords.exists() else {}
     if missing := [service for service in SERVICES if service not in passwords]:
         known = {service: password.reveal() for service, password in passwords.items()}

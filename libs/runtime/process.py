@@ -6,11 +6,13 @@ import asyncio
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from libs.bus import connect
 from libs.kernel.clock import Clock
+from libs.kernel.errors import Denied
 from libs.kernel.secret import Secret
 from libs.rpc import Identity, Server
 from libs.runtime.host import Host
@@ -39,10 +41,9 @@ class Process:
         A module or loop that fails ends the process with its error: the supervisor starts it again.
         """
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(
-                vitals(self._environ.get("LIGHTRAIL_METRICS_ADDRESS", "127.0.0.1:0"), lambda: self._ready)
-            )
             identity = Identity.load(Path(self._environ["LIGHTRAIL_IDENTITY_KEY_FILE"]))
+            address = self._environ.get("LIGHTRAIL_METRICS_ADDRESS", "127.0.0.1:0")
+            await stack.enter_async_context(vitals(address, lambda: self._ready, partial(self._is_service, identity)))
             bus = await connect(
                 Secret(self._environ["LIGHTRAIL_NATS_URL"]), name="+".join(m.name for m in self._modules)
             )
@@ -55,6 +56,12 @@ class Process:
                 loops += await self._serve(module, host, opened, identity, stack)
                 self._log.info("module.opened", module=module.name)
             await self._work(loops)
+
+    def _is_service(self, identity: Identity, credential: str) -> bool:
+        try:
+            return identity.verify(credential, now=self._clock.now()).kind == "service"
+        except Denied:
+            return False
 
     async def _serve(
         self, module: Module, host: Host, opened: Opened, identity: Identity, stack: AsyncExitStack

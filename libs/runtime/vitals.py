@@ -1,4 +1,4 @@
-"""The process's own door: /live, /ready, /metrics, /traces, on loopback."""
+"""The process's own door: /live, /ready, /metrics for everybody on loopback; /traces for parts of the platform."""
 
 from __future__ import annotations
 
@@ -16,10 +16,14 @@ LONGEST_REQUEST: Final = 8192
 
 
 @asynccontextmanager
-async def vitals(address: str, ready: Callable[[], bool]) -> AsyncIterator[int]:
-    """Serves the process's state on `address` while its body runs; gives the port."""
+async def vitals(address: str, ready: Callable[[], bool], may_read: Callable[[str], bool]) -> AsyncIterator[int]:
+    """Serves the process's state on `address` while its body runs; gives the port.
 
-    def answer(path: str) -> tuple[str, str, bytes]:
+    Traces tell whom calls were about, and applications reach this port: they are for whom `may_read` knows by the
+    bearer's credential.
+    """
+
+    def answer(path: str, credential: str) -> tuple[str, str, bytes]:
         if path == "/live":
             return "200 OK", "text/plain", b"live\n"
         if path == "/ready":
@@ -30,6 +34,8 @@ async def vitals(address: str, ready: Callable[[], bool]) -> AsyncIterator[int]:
             )
         if path == "/metrics":
             return "200 OK", "text/plain; version=0.0.4", generate_latest(REGISTRY)
+        if path == "/traces" and not may_read(credential):
+            return "401 Unauthorized", "text/plain", b"Traces are for services: show an identity of one.\n"
         if path == "/traces":
             return "200 OK", "application/json", msgspec.json.encode(RING.rows())
         return "404 Not Found", "text/plain", b"Here are /live, /ready, /metrics and /traces.\n"
@@ -39,7 +45,8 @@ async def vitals(address: str, ready: Callable[[], bool]) -> AsyncIterator[int]:
             async with asyncio.timeout(5):
                 head = await reader.readuntil(b"\r\n\r\n")
             words = head.split(b"\r\n", 1)[0].split(b" ")
-            status, kind, body = answer(words[1].decode("ascii", "replace") if len(words) > 1 else "")
+            path = words[1].decode("ascii", "replace") if len(words) > 1 else ""
+            status, kind, body = answer(path, _bearer(head))
             head_lines = [
                 f"HTTP/1.1 {status}",
                 f"content-type: {kind}",
@@ -57,3 +64,13 @@ async def vitals(address: str, ready: Callable[[], bool]) -> AsyncIterator[int]:
     server = await asyncio.start_server(serve, host or "127.0.0.1", int(port), limit=LONGEST_REQUEST)
     async with server:
         yield server.sockets[0].getsockname()[1]
+
+
+def _bearer(head: bytes) -> str:
+    """The credential of the header Authorization; empty when there is none."""
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        kind, _, credential = value.strip().partition(b" ")
+        if name.lower() == b"authorization" and kind.lower() == b"bearer":
+            return credential.strip().decode("ascii", "replace")
+    return ""

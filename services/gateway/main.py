@@ -46,6 +46,7 @@ async def open_gateway(host: Host) -> AsyncIterator[Opened]:
             watched=watched,
             clock=host.clock,
             edge_port=settings.edge_port,
+            edge_token=settings.edge_token,
             snapshot_limit=settings.snapshot_limit,
             stopping=stopping,
         )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import httpx2
-
 from libs.config import load
 from libs.db import Database
 from libs.kernel.errors import Unavailable
@@ -14,7 +12,7 @@ from libs.reconcile import Driver
 from libs.runtime import Follow, Host, Module, Opened
 from libs.telemetry import get_logger
 from services.router.adapters import ads
-from services.router.adapters.envoy_admin import TIMEOUT_SECONDS, EnvoyAdmin
+from services.router.adapters.envoy_admin import EnvoyAdmin, connection
 from services.router.adapters.world_file import WorldFile
 from services.router.adapters.xds import Shape, Translator
 from services.router.app.commands import Commands
@@ -38,7 +36,7 @@ DATABASE_RETRY_SECONDS = 0.5
 async def open_router(host: Host) -> AsyncIterator[Opened]:
     """Opens the router. Edges are served before anything else, from the file of the last run if need be."""
     settings = load(Settings, host.environ)
-    shape = Shape(edge=Spot(settings.edge_address, settings.edge_port), gateway=settings.gateway)
+    shape = Shape(Spot(settings.edge_address, settings.edge_port), settings.gateway, settings.edge_token)
     edges = ads.Edges(Translator(shape), host.clock)
     memory = WorldFile(settings.home / "state" / WORLD_FILE)
     async with AsyncExitStack() as stack:
@@ -47,13 +45,7 @@ async def open_router(host: Host) -> AsyncIterator[Opened]:
             await edges.put(remembered, provisional=True)
         await stack.enter_async_context(ads.serving(edges, settings.ads_address))
         db = await _database(host, stack)
-        admin = await stack.enter_async_context(
-            httpx2.AsyncClient(
-                base_url=f"http://{settings.envoy_admin.address}:{settings.envoy_admin.port}",
-                timeout=TIMEOUT_SECONDS,
-                trust_env=False,
-            )
-        )
+        admin = await stack.enter_async_context(connection(settings.envoy_admin))
         yield _wire(host, settings, db, edges, memory, EnvoyAdmin(admin))
 
 

@@ -15,6 +15,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from libs.kernel.secret import Secret
 from libs.rpc import Identity, Peer
 from libs.testing.clock import VirtualClock
 from services.gateway.adapters.auth import AuthDoorkeeper
@@ -43,6 +44,7 @@ async def document(identity: Identity) -> AsyncIterator[dict[str, Any]]:
         watched={},
         clock=clock,
         edge_port=8080,
+        edge_token=Secret(""),
         snapshot_limit=1,
         stopping=asyncio.Event(),
     )

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from libs.kernel.clock import Clock
+from libs.kernel.secret import Secret
 from libs.rpc import Peer
 from services.gateway.app.attempts import Attempts
 from services.gateway.app.credentials import Credentials
@@ -61,6 +62,8 @@ class Parts:
     watched: Mapping[str, Peer]
     clock: Clock
     edge_port: int
+    # What the edge shows; empty: nobody is taken for the edge.
+    edge_token: Secret[str]
     # Bytes.
     snapshot_limit: int
     # Set when the platform stops: streams end.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hmac import compare_digest
 from http import HTTPStatus
 from traceback import format_exception
 from typing import Final
@@ -16,12 +17,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.kernel.clock import Clock
 from libs.kernel.ids import new_id
+from libs.kernel.secret import Secret
 from libs.kernel.units import MIB, show_bytes
 from libs.telemetry import get_logger, inject, span
 from services.gateway.http.problems import problem, respond
 
 # JSON bodies: the largest honest one is a service's variables, 1,000 of 64 KiB at most, sent in parts.
 BODY_LIMIT: Final = MIB
+# The edge's token is here.
+PROOF_HEADER: Final = "x-lightrail-edge"
 _REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
 _TRACEPARENT: Final = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 # Requests that come every few seconds and tell nothing.
@@ -152,10 +156,13 @@ def _route(scope: Scope) -> str:
 
 
 def remote_address(request: Request) -> str:
-    """Where the caller is: as the edge saw it when the edge is on this machine, else the peer itself."""
-    peer = request.client.host if request.client else ""
-    forwarded = request.headers.get("x-forwarded-for", "")
-    if forwarded and peer in ("127.0.0.1", "::1", ""):
+    """Where the caller is: as the edge saw it when the request shows the edge's token, else the peer itself.
+
+    Applications reach this port past the edge, and may say anything in a header.
+    """
+    token: Secret[str] = request.app.state.edge_token
+    shown = request.headers.get(PROOF_HEADER, "")
+    if token.reveal() and compare_digest(shown.encode(), token.reveal().encode()):
         # The last entry is the edge's own observation; those before it are the caller's words.
-        return forwarded.rpartition(",")[2].strip()
-    return peer
+        return request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+    return request.client.host if request.client else ""

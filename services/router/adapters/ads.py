@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -269,7 +270,10 @@ def _wire(name: str, version: str, url: str, body: bytes) -> Resource:
 
 @asynccontextmanager
 async def serving(edges: Edges, address: str) -> AsyncIterator[int]:
-    """Serves `edges` on `address` (host:port) and yields the port. Unavailable when the port cannot be had."""
+    """Serves `edges` on `address`, host:port or unix:/path, and yields the port; of a path, 1.
+
+    Unavailable when the address cannot be had.
+    """
     server: Any = grpc.aio.server(options=_OPTIONS)
     ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(edges, server)
     try:
@@ -280,8 +284,16 @@ async def serving(edges: Edges, address: str) -> AsyncIterator[int]:
             hint="Is another platform running? Move LIGHTRAIL_ADS_ADDRESS.",
         ) from error
     await server.start()
+    _open(address)
     try:
         yield port
     finally:
         # Edges keep what they have and come back; there is nothing to wait for.
         await server.stop(STOP_SECONDS)
+
+
+def _open(address: str) -> None:
+    """Lets Envoy in, which runs as another user: the directory is the lock, not the socket."""
+    path = address.removeprefix("unix:")
+    if path != address:
+        Path(path).chmod(0o666)

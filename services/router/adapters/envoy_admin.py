@@ -23,6 +23,15 @@ _UNDER_WAY: Final = {"rq_active", "rq_pending_active"}
 _START_ONLY: Final = {"name_regex": "^$", "mask": "last_updated"}
 
 
+def connection(address: str) -> httpx2.AsyncClient:
+    """Returns a client of the admin page at `address`, host:port or unix:/path."""
+    path = address.removeprefix("unix:")
+    if path == address:
+        return httpx2.AsyncClient(base_url=f"http://{address}", timeout=TIMEOUT_SECONDS, trust_env=False)
+    door = httpx2.AsyncHTTPTransport(uds=path)
+    return httpx2.AsyncClient(transport=door, base_url="http://edge", timeout=TIMEOUT_SECONDS, trust_env=False)
+
+
 class EnvoyAdmin:
     """Asks one Envoy. Its numbers start at zero with it."""
 

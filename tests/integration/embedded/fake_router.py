@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -106,4 +107,6 @@ def serve(ads: str, edge: str, gateway: str) -> grpc.Server:
     if server.add_insecure_port(ads) == 0:
         raise OSError(f"{ads} is taken")
     server.start()
+    if ads.startswith("unix:"):
+        Path(ads.removeprefix("unix:")).chmod(0o666)
     return server

@@ -107,6 +107,11 @@ class Supervised:
         assert process, f"{part} has ended"
         return process
 
+    def chosen_ports(self) -> dict[str, int]:
+        last = record.load(self.home)
+        assert last
+        return last.ports
+
     def application(self) -> Process | None:
         """The process that the stand-in services started and that nobody may end."""
         return processes.find(int((self.path / "application.pid").read_text()))

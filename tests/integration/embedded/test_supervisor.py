@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from libs.embedded import ports, probe, processes
+from libs.embedded import exposure, ports, probe, processes
 from libs.testing.eventually import eventually
 from tests.integration.embedded.supervised import Supervised
 
@@ -38,6 +38,17 @@ async def test_it_starts_everything_is_reachable_and_stops_in_order(platform: Su
     events = [json.loads(line) for line in platform.said().splitlines()]
     stopped = [event["part"] for event in events if event["event"] == "part.stopped"]
     assert stopped == ["services", "envoy", "nats", "postgres"]
+
+
+async def test_the_edges_admin_page_has_no_port_and_a_home_may_be_long(platforms: Make) -> None:
+    for name in ("home", "h" * 100):
+        platform = platforms(name)
+        await platform.start()
+        serves(platform)
+        edge = platform.found("envoy")
+        assert [port for _, port in exposure.listening([edge.pid])] == [platform.port]
+        assert not {"ads", "envoy-admin"} & platform.chosen_ports().keys()
+        await platform.stop()
 
 
 async def test_split_runs_each_service_in_a_process_of_its_own(platforms: Make) -> None:

@@ -20,7 +20,7 @@ from libs.runtime.clock import SystemClock
 from services.gateway.http.server import HttpServer
 from services.gateway.main import MODULE
 from tests.integration.gateway.services import addresses, serve
-from tests.integration.gateway.world import EMAIL, World
+from tests.integration.gateway.world import EDGE_TOKEN, EMAIL, World
 
 
 @dataclass
@@ -79,7 +79,12 @@ async def gateway(identity: Identity, tmp_path: Path) -> AsyncIterator[Gateway]:
     session = world.sign_up(EMAIL, operator=True)
     behind = await serve(world, clock)
     bus = MemoryBus()
-    environ = {**addresses(behind.port), "LIGHTRAIL_GATEWAY_HTTP_ADDRESS": "127.0.0.1:0"}
+    (tmp_path / "edge.token").write_text(EDGE_TOKEN + "\n")
+    environ = {
+        **addresses(behind.port),
+        "LIGHTRAIL_GATEWAY_HTTP_ADDRESS": "127.0.0.1:0",
+        "LIGHTRAIL_EDGE_TOKEN_FILE": str(tmp_path / "edge.token"),
+    }
     host = Host("gateway", environ, clock, identity, bus)
     async with MODULE.open(host) as opened, asyncio.TaskGroup() as group:
         tasks = [group.create_task(_run(loop)) for loop in opened.loops]

@@ -15,7 +15,7 @@ from libs.protogen.lightrail.deploy.v1 import events_pb2
 from libs.testing.eventually import eventually
 from tests.integration.gateway.conftest import Gateway
 from tests.integration.gateway.problems import problem
-from tests.integration.gateway.world import EMAIL, PASSWORD, SETUP_TOKEN
+from tests.integration.gateway.world import EDGE_TOKEN, EMAIL, PASSWORD, SETUP_TOKEN
 
 TAR = {"Content-Type": "application/gzip"}
 JSON = {"Content-Type": "application/json"}
@@ -50,9 +50,12 @@ async def test_login_tells_how_many_failures_are_left_and_refuses_the_eleventh(g
     refused = await gateway.call("POST", "/login", token="", json=right)
     problem(refused, 429, "exhausted")
     assert int(refused.headers["retry-after"]) <= 60
-    elsewhere = await gateway.call(
-        "POST", "/login", token="", json=right, headers={"X-Forwarded-For": "1.2.3.4, 203.0.113.9"}
-    )
+    forwarded = {"X-Forwarded-For": "1.2.3.4, 203.0.113.9", "X-Real-IP": "203.0.113.9"}
+    for forged in (forwarded, forwarded | {"X-Lightrail-Edge": ""}, forwarded | {"X-Lightrail-Edge": "guess"}):
+        answer = await gateway.call("POST", "/login", token="", json=right, headers=forged)
+        problem(answer, 429, "exhausted")
+    by_the_edge = forwarded | {"X-Lightrail-Edge": EDGE_TOKEN}
+    elsewhere = await gateway.call("POST", "/login", token="", json=right, headers=by_the_edge)
     assert elsewhere.status_code == 200
 
 

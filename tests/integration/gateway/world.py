@@ -20,6 +20,7 @@ from libs.rpc import Identity, current
 
 EMAIL, PASSWORD, SETUP_TOKEN = "owner@example.test", "correct horse", "one-time"
 STATES = deploy_pb2.DeploymentState
+EDGE_TOKEN = "shown by the edge"
 LARGEST_UPLOAD = 8 * MIB
 LIVE, FAILED = STATES.DEPLOYMENT_STATE_ACTIVE, STATES.DEPLOYMENT_STATE_FAILED
 

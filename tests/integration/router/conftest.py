@@ -13,7 +13,7 @@ import asyncpg
 import pytest_asyncio
 
 from libs.bus import MemoryBus
-from libs.embedded import trial
+from libs.embedded import doors, trial
 from libs.embedded.envoy import Edge
 from libs.embedded.part import launch
 from libs.embedded.ports import free_port
@@ -29,6 +29,7 @@ from services.router.main import MODULE
 from tests.integration.router import apps
 
 DEPLOY = platform("deploy")
+EDGE_TOKEN = "shown to the gateway"
 
 
 async def run(loop: Callable[[], Awaitable[None]]) -> None:
@@ -43,8 +44,9 @@ class Stand:
     identity: Identity
     environ: dict[str, str]
     edge_port: int
-    admin_port: int
-    ads_port: int
+    # Sockets, as in a platform that runs its own Envoy.
+    admin: str
+    ads: str
     gateway: apps.App
     bus: MemoryBus = field(default_factory=MemoryBus)
     clock: SystemClock = field(default_factory=SystemClock)
@@ -79,8 +81,8 @@ class Stand:
         edge = Edge(
             room=self.room / name,
             node=name,
-            ads_address=f"127.0.0.1:{self.ads_port}",
-            admin_port=self.admin_port,
+            ads_address=self.ads,
+            admin_address=self.admin,
             edge_port=self.edge_port,
             log=self.room / f"{name}.log",
             die_with_starter=True,
@@ -167,7 +169,10 @@ async def stand(postgres_dsn: Secret[str], open_folder: Path, identity: Identity
     await own.close()
     room = open_folder / name
     room.mkdir(mode=0o711)
-    ads, edge, admin_port = free_port(), free_port(), free_port()
+    closed = doors.choose(room / "doors", room / "doors.path", {})
+    doors.make_room(closed)
+    ads, edge, numbers = f"unix:{closed / doors.ADS}", free_port(), f"unix:{closed / doors.ADMIN}"
+    (room / "edge.token").write_text(EDGE_TOKEN)
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(apps.running("gateway"))
         yield Stand(
@@ -178,14 +183,15 @@ async def stand(postgres_dsn: Secret[str], open_folder: Path, identity: Identity
                 "LIGHTRAIL_ROUTER_ADDRESS": f"127.0.0.1:{free_port()}",
                 "LIGHTRAIL_PROJECT_ADDRESS": f"127.0.0.1:{free_port()}",
                 "LIGHTRAIL_ROUTER_DATABASE_URL": dsn,
-                "LIGHTRAIL_ADS_ADDRESS": f"127.0.0.1:{ads}",
+                "LIGHTRAIL_ADS_ADDRESS": ads,
                 "LIGHTRAIL_EDGE_PORT": str(edge),
-                "LIGHTRAIL_ENVOY_ADMIN_ADDRESS": f"127.0.0.1:{admin_port}",
+                "LIGHTRAIL_EDGE_TOKEN_FILE": str(room / "edge.token"),
+                "LIGHTRAIL_ENVOY_ADMIN_ADDRESS": numbers,
                 "LIGHTRAIL_GATEWAY_HTTP_ADDRESS": f"127.0.0.1:{gateway.port}",
             },
             edge_port=edge,
-            admin_port=admin_port,
-            ads_port=ads,
+            admin=numbers,
+            ads=ads,
             gateway=gateway,
         )
     await admin.execute(f'drop database if exists "{name}" with (force)')

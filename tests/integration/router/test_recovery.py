@@ -160,7 +160,7 @@ async def test_every_connected_edge_is_waited_for(stand: Stand) -> None:
     clock = SystemClock()
     edges = ads.Edges(Translator(Shape(Spot("127.0.0.1", stand.edge_port), Spot("127.0.0.1", 9))), clock)
     key = Key("svc_hello", "env_a")
-    async with ads.serving(edges, f"127.0.0.1:{stand.ads_port}"), stand.edge("first") as pid:
+    async with ads.serving(edges, stand.ads), stand.edge("first") as pid:
         await edges.put(World(1))
         await edges.put(World(2, (App(key, "hello.localhost", (Endpoint("i", "127.0.0.1", 4001),)),)))
         await edges.until_serving(key, 2, 10)
@@ -186,7 +186,7 @@ async def test_what_envoy_refuses_is_told_with_its_reason_and_holds_up_nobody(st
         await edges.put(World(revision, apps_now))
 
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(ads.serving(edges, f"127.0.0.1:{stand.ads_port}"))
+        await stack.enter_async_context(ads.serving(edges, stand.ads))
         await stack.enter_async_context(stand.edge())
         one = await stack.enter_async_context(apps.running("one"))
         two = await stack.enter_async_context(apps.running("two"))
@@ -206,7 +206,7 @@ async def test_what_envoy_refuses_is_told_with_its_reason_and_holds_up_nobody(st
 async def test_an_app_that_is_bad_from_the_start_does_not_keep_others_out(stand: Stand) -> None:
     edges = ads.Edges(Translator(Shape(Spot("127.0.0.1", stand.edge_port), Spot("127.0.0.1", 9))), SystemClock())
     bad = App(Key("svc_bad", "env_a"), "bad.localhost", (Endpoint("i", "not-an-address", 4001),))
-    async with ads.serving(edges, f"127.0.0.1:{stand.ads_port}"), stand.edge(), apps.running("good") as app:
+    async with ads.serving(edges, stand.ads), stand.edge(), apps.running("good") as app:
         for number in range(3):
             good = App(
                 Key(f"svc_{number}", "env_a"), f"good-{number}.localhost", (Endpoint("i", "127.0.0.1", app.port),)
@@ -224,7 +224,7 @@ async def test_an_edge_whose_port_is_taken_says_so(stand: Stand) -> None:
     async with apps.running("squatter") as squatter:
         edges = ads.Edges(Translator(Shape(Spot("127.0.0.1", squatter.port), Spot("127.0.0.1", 9))), SystemClock())
         key = Key("svc_hello", "env_a")
-        async with ads.serving(edges, f"127.0.0.1:{stand.ads_port}"), stand.edge():
+        async with ads.serving(edges, stand.ads), stand.edge():
             await edges.put(World(1, (App(key, "hello.localhost", (Endpoint("i", "127.0.0.1", 4001),)),)))
             with pytest.raises(Unavailable, match=r"cannot listen: .*in use"):
                 await edges.until_serving(key, 1, 3)
@@ -237,7 +237,7 @@ async def test_a_cluster_that_changes_shape_goes_on_serving(stand: Stand) -> Non
         world = World(1, (App(key, "hello.localhost", (Endpoint("i", "127.0.0.1", app.port),)),))
         shape = Shape(Spot("127.0.0.1", stand.edge_port), Spot("127.0.0.1", app.port))
         first = ads.Edges(Translator(shape), clock)
-        async with ads.serving(first, f"127.0.0.1:{stand.ads_port}"):
+        async with ads.serving(first, stand.ads):
             await first.put(world)
             await edge.enter_async_context(stand.edge())
             await first.until_serving(key, 1, 10)
@@ -247,7 +247,7 @@ async def test_a_cluster_that_changes_shape_goes_on_serving(stand: Stand) -> Non
                 patch.setattr("services.router.adapters.xds.clusters.MOST_RETRIES", 7)
                 second = ads.Edges(Translator(shape), clock)
                 await second.put(world)
-                async with ads.serving(second, f"127.0.0.1:{stand.ads_port}"):
+                async with ads.serving(second, stand.ads):
                     await second.until_serving(key, 1, 10)
                     assert (await stand.get("hello.localhost")).status == 200
         assert load.failures == []

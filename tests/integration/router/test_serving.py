@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 
 import pytest
 
+from libs.embedded import exposure
 from libs.kernel.context import Actor, Ctx
 from libs.kernel.errors import Conflict, Denied
 from libs.protogen.lightrail.router.v1 import router_pb2 as pb
+from services.router.adapters.envoy_admin import connection
 from tests.integration.router import apps
-from tests.integration.router.conftest import Calls, Stand
+from tests.integration.router.conftest import EDGE_TOKEN, Calls, Stand
 
 pytestmark = pytest.mark.wheels
 
@@ -66,6 +69,7 @@ async def test_apps_are_told_who_asks_and_cannot_be_lied_to(stand: Stand, calls:
             x_forwarded_proto="https",
             x_request_start="1",
             x_request_id="mine",
+            x_lightrail_edge="guess",
             x_envoy_upstream_rq_timeout_ms="1",
         )
     first, got = answer.text.split("\n", 1)
@@ -78,7 +82,32 @@ async def test_apps_are_told_who_asks_and_cannot_be_lied_to(stand: Stand, calls:
     assert re.fullmatch(r"\d{13}", headers["x-request-start"])
     assert re.fullmatch(r"[0-9a-f-]{36}", headers["x-request-id"])
     assert answer.headers["x-request-id"] == headers["x-request-id"]
-    assert not [name for name in headers if name.startswith("x-envoy")]
+    assert not [name for name in headers if name.startswith(("x-envoy", "x-lightrail"))]
+
+
+async def test_the_gateway_is_shown_the_edges_token_whatever_the_client_shows(stand: Stand, calls: Calls) -> None:
+    assert calls
+    for shown in ({}, {"x_lightrail_edge": "guess"}):
+        got = (await stand.get("localhost", **shown)).text.lower().splitlines()
+        assert [line for line in got if line.startswith("x-lightrail-edge")] == [f"x-lightrail-edge: {EDGE_TOKEN}"]
+        assert "x-real-ip: 127.0.0.1" in got
+
+
+def closed_to_others(address: str) -> bool:
+    socket = Path(address.removeprefix("unix:"))
+    return socket.is_socket() and socket.parent.stat().st_mode & 0o077 == 0
+
+
+async def test_no_port_of_the_machine_leads_to_the_edges_admin_page_or_to_the_router(stand: Stand) -> None:
+    async with stand.router(), stand.edge() as pid, stand.calls():
+        await stand.serving()
+        assert [port for _, port in exposure.listening([pid])] == [stand.edge_port]
+        for address in (stand.admin, stand.ads):
+            assert closed_to_others(address)
+        page = connection(stand.admin)
+        assert (await page.get("/ready")).status_code == 200
+        assert (await page.post("/runtime_modify", params={"a": "b"})).status_code == 503
+        await page.aclose()
 
 
 async def test_the_edge_does_not_say_what_it_is(stand: Stand, calls: Calls) -> None:

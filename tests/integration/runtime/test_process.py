@@ -68,9 +68,13 @@ class World:
             ctx = type(ctx)(actor)
         return int((await self.peer.call(self.stub.QueryUsage, metering_pb2.QueryUsageRequest(), ctx)).total_micro_usd)
 
-    async def get(self, path: str) -> httpx2.Response:
+    async def get(self, path: str, actor: Actor | None = None) -> httpx2.Response:
+        shown = {}
+        if actor is not None:
+            signed = self.identity.sign(actor, lifetime=60, now=SystemClock().now())
+            shown = {"Authorization": f"Bearer {signed.reveal()}"}
         async with httpx2.AsyncClient() as client:
-            return await client.get(f"http://{self.environ['LIGHTRAIL_METRICS_ADDRESS']}{path}")
+            return await client.get(f"http://{self.environ['LIGHTRAIL_METRICS_ADDRESS']}{path}", headers=shown)
 
 
 Run = Callable[..., Awaitable[tuple[World, Process]]]
@@ -143,7 +147,7 @@ async def test_failure_crosses_the_wire_whole(run: Run, failure: Invalid) -> Non
 async def test_very_long_message_is_cut_and_still_arrives(run: Run) -> None:
     world, _ = await run("metering")
     world.servicer.failure = Invalid("ä" * 50_000)
-    with pytest.raises(Invalid, match="ä…$"):
+    with pytest.raises(Invalid, match=r"ä…$"):
         await world.ask()
 
 
@@ -196,7 +200,11 @@ async def test_process_tells_how_it_is(run: Run) -> None:
     await eventually(ready)
     await world.ask()
     assert "lightrail_rpc_seconds" in (await world.get("/metrics")).text
-    assert any("QueryUsage" in str(row["name"]) for row in (await world.get("/traces")).json())
+    for stranger in (None, Actor("user", "usr_a", operator=True)):
+        refused = await world.get("/traces", stranger)
+        assert (refused.status_code, "QueryUsage" in refused.text) == (401, False)
+    traces = (await world.get("/traces", Actor("service", "test"))).json()
+    assert any("QueryUsage" in str(row["name"]) for row in traces)
     assert (await world.get("/nothing")).status_code == 404
     process.stopping.set()
 

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
-from libs.embedded import database, files
+from libs.embedded import database, doors, files
 from libs.embedded.envoy import Edge
 from libs.embedded.home import Home
 from libs.embedded.plan import Plan
 from libs.embedded.settings import SERVICES, Settings, read
-from libs.kernel.errors import Invalid
+from libs.kernel.errors import Invalid, Unavailable
 from libs.kernel.secret import Secret
 
 
@@ -40,12 +41,59 @@ def test_services_get_their_own_role_and_never_the_superuser(home: Home) -> None
     assert "LIGHTRAIL_TOKEN" not in environment
 
 
+def test_a_process_is_given_the_passwords_of_its_own_services_only(home: Home) -> None:
+    others = {"LIGHTRAIL_AUTH_DATABASE_URL": "postgresql://left:over@elsewhere/x"}
+    split = planned(home.path, LIGHTRAIL_TOPOLOGY="split", **others)
+    for service in SERVICES:
+        urls = [name for name in split.services_environment(service) if name.endswith("DATABASE_URL")]
+        assert urls == [f"LIGHTRAIL_{service.upper()}_DATABASE_URL"]
+    assert "left" not in split.services_environment("auth")["LIGHTRAIL_AUTH_DATABASE_URL"]
+
+
+def test_the_edge_and_the_router_meet_in_a_directory_closed_to_applications(home: Home) -> None:
+    environment = planned(home.path).services_environment("services")
+    room = home.envoy / "doors"
+    assert environment["LIGHTRAIL_ADS_ADDRESS"] == f"unix:{room}/ads.sock"
+    assert environment["LIGHTRAIL_ENVOY_ADMIN_ADDRESS"] == f"unix:{room}/admin.sock"
+    [edge] = [node for node in planned(home.path).nodes() if node.name == "envoy"]
+    edge.prepare()
+    assert room.stat().st_mode & 0o777 == 0o700
+    assert not {"ads", "envoy-admin"} & {*Plan.ports(read({}))}
+
+
+def test_someone_elses_envoy_is_met_on_a_port(home: Home) -> None:
+    environment = planned(home.path, LIGHTRAIL_ENVOY="external").services_environment("services")
+    assert environment["LIGHTRAIL_ADS_ADDRESS"].startswith("127.0.0.1:")
+    theirs = {"LIGHTRAIL_ADS_ADDRESS": "10.0.0.1:1", "LIGHTRAIL_ENVOY_ADMIN_ADDRESS": "10.0.0.2:2"}
+    environment = planned(home.path, LIGHTRAIL_ENVOY="external", **theirs).services_environment("services")
+    assert {name: environment[name] for name in theirs} == theirs
+
+
+def test_a_long_home_has_its_sockets_in_a_short_directory_that_it_remembers(tmp_path: Path) -> None:
+    far, memory, runtime = tmp_path / ("x" * 100), tmp_path / "state" / "doors", {"XDG_RUNTIME_DIR": str(tmp_path)}
+    chosen = doors.choose(far, memory, runtime)
+    assert len(str(chosen / doors.ADMIN)) <= doors.LONGEST
+    assert doors.choose(far, memory, runtime) == chosen
+    assert doors.choose(far, tmp_path / "other", runtime) != chosen
+    assert not chosen.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of other users")
+def test_a_directory_of_another_user_is_not_used_for_sockets(tmp_path: Path) -> None:
+    room = tmp_path / "doors"
+    room.mkdir()
+    os.chown(room, 4711, 4711)
+    with pytest.raises(Unavailable, match="belongs to another user"):
+        doors.make_room(room)
+
+
 def test_services_get_every_variable_of_the_contract(home: Home) -> None:
     environment = planned(home.path, LIGHTRAIL_PORT="9000").services_environment("services")
     each = [f"LIGHTRAIL_{service.upper()}_{kind}" for service in SERVICES for kind in ("ADDRESS", "DATABASE_URL")]
     rest = [
         "HOME", "NATS_URL", "IDENTITY_KEY_FILE", "SECRETS_KEY_FILE", "SETUP_TOKEN_FILE", "ADS_ADDRESS",
         "ENVOY_ADMIN_ADDRESS", "EDGE_PORT", "EDGE_ADDRESS", "BASE_DOMAIN", "GATEWAY_HTTP_ADDRESS", "METRICS_ADDRESS",
+        "EDGE_TOKEN_FILE",
     ]  # fmt: skip
     assert environment.keys() >= {*each, *(f"LIGHTRAIL_{name}" for name in rest)}
     assert environment["LIGHTRAIL_EDGE_PORT"] == "9000"
@@ -93,13 +141,14 @@ def test_an_empty_variable_is_one_not_set() -> None:
     assert isinstance(read({}), Settings)
 
 
-def test_envoy_asks_for_deltas_over_ads_and_shows_its_admin_page_on_loopback_only(tmp_path: Path) -> None:
-    edge = Edge(tmp_path, "edge-1", "10.0.0.1:5000", admin_port=1, edge_port=8080, log=tmp_path / "log")
+def test_envoy_asks_for_deltas_over_ads_and_shows_its_admin_page_where_it_is_told(tmp_path: Path) -> None:
+    edge = Edge(tmp_path, "edge-1", "10.0.0.1:5000", admin_address="127.0.0.1:1", edge_port=8080, log=tmp_path / "log")
     edge.prepare()
     written = json.loads((tmp_path / "bootstrap.json").read_text())
     assert written["dynamic_resources"]["ads_config"]["api_type"] == "DELTA_GRPC"
     assert written["admin"]["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 1}
+    assert "admin_layer" not in json.dumps(written["layered_runtime"])
     assert written["node"] == {"id": "edge-1", "cluster": "edge"}
     assert edge.spec().fingerprint == edge.spec().fingerprint
-    other = Edge(tmp_path, "edge-1", "10.0.0.1:5001", admin_port=1, edge_port=8080, log=tmp_path / "log")
+    other = Edge(tmp_path, "edge-1", "10.0.0.1:5001", admin_address="127.0.0.1:1", edge_port=8080, log=tmp_path / "log")
     assert other.spec().fingerprint != edge.spec().fingerprint

@@ -8,6 +8,7 @@ from typing import Final
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.wrappers_pb2 import BoolValue
 
+from libs.kernel.secret import Secret
 from libs.protogen.envoy.config.core.v3.base_pb2 import DataSource
 from libs.protogen.envoy.config.route.v3.route_components_pb2 import (
     DirectResponseAction,
@@ -35,8 +36,10 @@ _HEADERS: Final = {
     # Milliseconds since 1970.
     "x-request-start": "%START_TIME(%s%3f)%",
 }
-# Says again what x-real-ip says.
-_NOT_FOR_APPS: Final = ("x-envoy-external-address",)
+# Shown to the gateway alone, which believes the headers above from nobody else.
+PROOF_HEADER: Final = "x-lightrail-edge"
+# The first says again what x-real-ip says; the second is not for clients to send.
+_NOT_FOR_APPS: Final = ("x-envoy-external-address", PROOF_HEADER)
 
 
 def route_table(parts: Mapping[str, Resource]) -> bytes:
@@ -51,6 +54,8 @@ def route_table(parts: Mapping[str, Resource]) -> bytes:
         request_headers_to_remove=list(_NOT_FOR_APPS),
         validate_clusters=BoolValue(value=False),
         ignore_port_in_host_matching=True,
+        # So that what is taken from every host's requests may be given to one's.
+        most_specific_header_mutations_wins=True,
     )
     return head.SerializeToString(deterministic=True) + b"".join(parts[name].body for name in sorted(parts))
 
@@ -78,6 +83,13 @@ def forward(host: str, cluster: str) -> VirtualHost:
             host_selection_retry_max_attempts=3,
         ),
     )
+
+
+def trusted(host: VirtualHost, token: Secret[str]) -> VirtualHost:
+    """Returns the host, its requests showing the edge's token; without a token as it is."""
+    if token.reveal():
+        host.request_headers_to_add.append(header(PROOF_HEADER, token.reveal()))
+    return host
 
 
 def notice(host: str) -> VirtualHost:

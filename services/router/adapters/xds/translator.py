@@ -7,16 +7,18 @@ from typing import Final
 
 from google.protobuf.message import Message
 
+from libs.kernel.secret import Secret
 from libs.protogen.envoy.config.route.v3.route_components_pb2 import VirtualHost
 from libs.protogen.envoy.config.route.v3.route_pb2 import RouteConfiguration
 from services.router.adapters.xds.clusters import GATEWAY, app_cluster, assignment, cluster_name, gateway_cluster
 from services.router.adapters.xds.listener import LISTENER, listener
-from services.router.adapters.xds.routes import forward, notice
+from services.router.adapters.xds.routes import forward, notice, trusted
 from services.router.domain.resources import Place, Resource, Site, Snapshot, fingerprint
 from services.router.domain.world import App, Key, Spot, World
 
 # The site for every host that is no app's.
 ANY_HOST: Final = "*"
+_NO_TOKEN: Final = Secret("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Shape:
     edge: Spot
     # An IP address or a host name.
     gateway: Spot
+    # What the edge shows the gateway; empty: nothing.
+    token: Secret[str] = _NO_TOKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Translator:
         self._last: dict[App, _Parts] = {}
         self._listener = _resource(listener(shape.edge))
         self._gateway = _resource(gateway_cluster(shape.gateway))
-        self._default = _part(forward(ANY_HOST, GATEWAY), needs=GATEWAY)
+        self._default = _part(trusted(forward(ANY_HOST, GATEWAY), shape.token), needs=GATEWAY)
 
     def snapshot(self, world: World, *, provisional: bool = False) -> Snapshot:
         """Returns what every edge should hold of `world`."""

@@ -32,8 +32,11 @@ class RouteConfiguration(_message.Message):
     REQUEST_HEADERS_TO_ADD_FIELD_NUMBER: _builtins.int
     VALIDATE_CLUSTERS_FIELD_NUMBER: _builtins.int
     REQUEST_HEADERS_TO_REMOVE_FIELD_NUMBER: _builtins.int
+    MOST_SPECIFIC_HEADER_MUTATIONS_WINS_FIELD_NUMBER: _builtins.int
     IGNORE_PORT_IN_HOST_MATCHING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
+    most_specific_header_mutations_wins: _builtins.bool
+    """What is said of all hosts is done before what is said of one."""
     ignore_port_in_host_matching: _builtins.bool
     """"host:8080" is looked up as "host"; the application still sees what the client sent."""
     @_builtins.property
@@ -52,11 +55,12 @@ class RouteConfiguration(_message.Message):
         request_headers_to_add: _abc.Iterable[_base_pb2.HeaderValueOption] | None = ...,
         validate_clusters: _wrappers_pb2.BoolValue | None = ...,
         request_headers_to_remove: _abc.Iterable[_builtins.str] | None = ...,
+        most_specific_header_mutations_wins: _builtins.bool = ...,
         ignore_port_in_host_matching: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["validate_clusters", b"validate_clusters"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ignore_port_in_host_matching", b"ignore_port_in_host_matching", "name", b"name", "request_headers_to_add", b"request_headers_to_add", "request_headers_to_remove", b"request_headers_to_remove", "validate_clusters", b"validate_clusters", "virtual_hosts", b"virtual_hosts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ignore_port_in_host_matching", b"ignore_port_in_host_matching", "most_specific_header_mutations_wins", b"most_specific_header_mutations_wins", "name", b"name", "request_headers_to_add", b"request_headers_to_add", "request_headers_to_remove", b"request_headers_to_remove", "validate_clusters", b"validate_clusters", "virtual_hosts", b"virtual_hosts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -58,7 +58,7 @@ def _background() -> Iterator[_Background]:
 @pytest.fixture(scope="session")
 def open_folder() -> Iterator[Path]:
     """A short temporary folder that other users may pass through: PostgreSQL and apps run as others."""
-    folder = Path(tempfile.mkdtemp(prefix="lr-", dir="/tmp"))  # noqa: S108 - a fresh, private name below it
+    folder = Path(tempfile.mkdtemp(prefix="lr-", dir="/tmp"))
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -101,7 +101,7 @@ OpenDatabase = Callable[..., Awaitable[Database]]
 
 @pytest_asyncio.fixture
 async def open_db(postgres_dsn: Secret[str], templates: dict[str, str]) -> AsyncIterator[OpenDatabase]:
-    """Gives `await open_db("deploy", migrations_folder)`: a fresh database, migrated, the test's alone."""
+    """A fresh database, migrated, the test's alone, by calling what it gives with a schema and its migrations."""
     made: list[str] = []
     async with AsyncExitStack() as stack:
         admin = await asyncpg.connect(postgres_dsn.reveal())

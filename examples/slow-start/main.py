@@ -26,7 +26,7 @@ class Page(BaseHTTPRequestHandler):
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 print(f"warming up for {SECONDS:g} s", flush=True)
 time.sleep(SECONDS)
-server = ThreadingHTTPServer(("0.0.0.0", int(os.environ["PORT"])), Page)
+server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page)
 print("ready", flush=True)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 signal.pause()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from libs.embedded import applications
 from libs.sandbox.sandbox import Sandbox
 
 
@@ -14,7 +15,7 @@ def end(home: Path) -> list[int]:
 
 
 async def _end(home: Path) -> list[int]:
-    statuses = [lock.with_suffix("") for lock in (home / "instances").rglob("*.lock")]
+    statuses = applications.started(home)
     if not statuses:
         return []
     sandbox = await Sandbox.open(home)

@@ -64,6 +64,8 @@ def show(now: Status) -> None:
     for part in now.parts:
         if part.message and part.state != "running":
             out.write(f"{part.name}: {part.message}\n")
+    if now.reachable_from_outside:
+        out.write(f"Reachable from other machines: {', '.join(now.reachable_from_outside)}\n")
     out.write(f"{show_bytes(now.memory_bytes)} in all\n")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from libs.embedded import exposure, ports, processes, record
+from libs.embedded import applications, exposure, ports, processes, record
 from libs.embedded.home import Home
 from libs.embedded.processes import Process
 from libs.embedded.record import PartRecord, Record
@@ -48,7 +48,7 @@ class Status:
     memory_bytes: int = 0
     # From the supervisor's start until everything was ready.
     start_seconds: float | None = None
-    # Listening addresses that are not on loopback.
+    # Listening addresses of parts and applications that are not on loopback.
     reachable_from_outside: list[str] = field(default_factory=list)
     parts: list[PartStatus] = field(default_factory=list)
 
@@ -95,7 +95,7 @@ def look(settings: Settings) -> Status:
         uptime_seconds=supervisor.uptime_seconds,
         memory_bytes=measured.total,
         start_seconds=last.seconds,
-        reachable_from_outside=exposure.open_ports(measured.pids),
+        reachable_from_outside=[*exposure.open_ports(measured.pids), *applications.open_ports(home.path)],
         parts=[supervisor, *parts],
     )
 

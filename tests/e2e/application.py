@@ -115,6 +115,11 @@ class Application:
         run = await self.lr("logs", "--json", *arguments)
         return [line["text"] for line in run.lines() if line.get("stream", "output") == "output"]
 
+    def is_at(self, place: str) -> bool:
+        """Whether "address:port …" is a place where it was told to listen."""
+        ports = {processes.environment(pid).get("PORT") for pid, _ in self.processes()}
+        return place.split(" ", maxsplit=1)[0].rpartition(":")[2] in ports
+
     def processes(self, deployment_id: str = "") -> set[tuple[int, int]]:
         """Gives (pid, start time) of what runs for it."""
         return processes.of_application(self.id, deployment_id)

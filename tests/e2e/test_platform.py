@@ -51,9 +51,23 @@ async def test_every_process_of_services_has_metrics(platform: Platform) -> None
             assert "lightrail_" in answer.text
 
 
-async def test_nothing_is_reachable_from_outside(platform: Platform) -> None:
+@pytest.mark.parametrize("example", ["guestbook-python", "flask-pip", "static-site"])
+async def test_nothing_is_reachable_from_outside(platform: Platform, application: Make, example: str) -> None:
+    app = await application(example)
+    await app.up()
+    assert app.processes()
+    places = (await platform.lr("platform", "status", "--json")).json()["reachable_from_outside"]
+    # Tests beside this one may run applications that listen as they like.
+    assert [place for place in places if app.is_at(place) or "instance" not in place] == []
+
+
+async def test_an_application_that_listens_on_every_address_is_named(platform: Platform, application: Make) -> None:
+    app = await application("node-express")
+    await app.up()
     status = (await platform.lr("platform", "status", "--json")).json()
-    assert status["reachable_from_outside"] == []
+    [place] = [place for place in status["reachable_from_outside"] if app.is_at(place)]
+    assert place.startswith(("[::]:", "0.0.0.0:"))
+    assert place in (await platform.lr("platform", "status")).text
 
 
 async def test_a_busy_port_is_one_clear_sentence(platform: Platform) -> None:

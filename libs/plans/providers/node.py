@@ -67,7 +67,7 @@ def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
             "build", (build,) if build else (), changes=outputs or (MODULES,), caches=("npm", *_more(manager)),
         ),
         framework=framework_of(package),
-        environment=environment(manager) | ({"HOST": "0.0.0.0"} if package.has("astro") and not folder else {}),  # noqa: S104 - in its sandbox
+        environment=environment(manager) | ({"HOST": "127.0.0.1"} if package.has("astro") and not folder else {}),
         path=((f"{MODULES}/.bin",) if made else ()) + ((f"{TOOLS}/bin",) if tool else ()),
         tools=(manager.tool,) if manager.name != "npm" else (),
         warnings=_warnings(manager) if made else (),

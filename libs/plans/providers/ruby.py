@@ -61,9 +61,9 @@ def _asked(tree: Tree) -> set[str]:
 def _found(tree: Tree, *, rails: bool) -> Start | None:
     if rails:
         program = "bin/rails" if tree.has("bin/rails") else "rails"
-        return Start(f"bundle exec {program} server -b 0.0.0.0 -p $PORT -e $RAILS_ENV", "Rails", "web", "rails")
+        return Start(f"bundle exec {program} server -b 127.0.0.1 -p $PORT -e $RAILS_ENV", "Rails", "web", "rails")
     if tree.has("config.ru"):
-        return Start("bundle exec rackup config.ru -o 0.0.0.0 -p $PORT", "config.ru", "web")
+        return Start("bundle exec rackup config.ru -o 127.0.0.1 -p $PORT", "config.ru", "web")
     if tree.has("Rakefile"):
         return Start("bundle exec rake", "Rakefile", "web")
     entry = tree.first("app.rb", "main.rb", "server.rb", "bot.rb")

@@ -11,6 +11,7 @@ from libs.plans.pins import pinned
 from libs.plans.plan import BuildPlan, Evidence, PlanSettings, Step
 from libs.plans.start import Start
 from libs.plans.tree import Tree
+from libs.plans.values import rows, table
 
 NAME: Final = "rust"
 LOOKS_FOR: Final = "Cargo.toml"
@@ -33,7 +34,7 @@ def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
     build = ("cargo", "build", "--release", *(("--package", member) if member else ()))
     commands = [build, ("mkdir", "-p", "bin"), *(("cp", f"target/release/{one}", "bin") for one in programs)]
     chosen = _chosen(cargo, programs)
-    package = _table(cargo, "package")
+    package = table(cargo, "package")
     draft = Draft(
         provider=NAME,
         evidence=("Cargo.toml", *(("Cargo.lock",) if tree.has("Cargo.lock") else ())),
@@ -43,15 +44,15 @@ def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
         found=lambda: Start(f"./bin/{chosen}", "the program that cargo makes", "web") if chosen else None,
         looked_for="src/main.rs, src/bin, [[bin]] and default-run in Cargo.toml",
         build=Step("build", tuple(commands) if programs else (build,), caches=("cargo",)),
-        framework=next((one for one in _FRAMEWORKS if one in _table(cargo, "dependencies")), ""),
-        environment={"ROCKET_ADDRESS": "0.0.0.0"} if "rocket" in _table(cargo, "dependencies") else {},  # noqa: S104 - in its sandbox
+        framework=next((one for one in _FRAMEWORKS if one in table(cargo, "dependencies")), ""),
+        environment={"ROCKET_ADDRESS": "127.0.0.1"} if "rocket" in table(cargo, "dependencies") else {},
         warnings=() if package or member else ("Cargo.toml has neither a package nor a member with a program.",),
     )
     return assemble(tree, settings, draft)
 
 
 def _programs(tree: Tree, cargo: dict[str, Any]) -> list[str]:
-    name = _table(cargo, "package").get("name")
+    name = table(cargo, "package").get("name")
     found = [str(name)] if isinstance(name, str) and tree.has("src/main.rs") else []
     for path in tree.within("src/bin"):
         parts = path.removeprefix("src/bin/").split("/")
@@ -66,7 +67,7 @@ def _programs(tree: Tree, cargo: dict[str, Any]) -> list[str]:
 
 
 def _chosen(cargo: dict[str, Any], programs: list[str]) -> str:
-    default = _table(cargo, "package").get("default-run")
+    default = table(cargo, "package").get("default-run")
     if isinstance(default, str) and default in programs:
         return default
     return programs[0] if len(programs) == 1 else ""
@@ -74,20 +75,20 @@ def _chosen(cargo: dict[str, Any], programs: list[str]) -> str:
 
 def _member(tree: Tree, cargo: dict[str, Any]) -> str:
     """The workspace's member that has a program; empty outside of workspaces."""
-    workspace = _table(cargo, "workspace")
+    workspace = table(cargo, "workspace")
     if not workspace or _programs(tree, cargo):
         return ""
     folders = sorted(path.removesuffix("/Cargo.toml") for path in tree.ending("/Cargo.toml", depth=3))
-    excluded = [str(one) for one in workspace.get("exclude") or []]
+    excluded = [str(one) for one in rows(workspace, "exclude")]
     for key in ("default-members", "members"):
-        for pattern in workspace.get(key) or []:
+        for pattern in rows(workspace, key):
             for folder in folders:
                 if (
                     fnmatch.fnmatch(folder, str(pattern))
                     and folder not in excluded
                     and tree.has(f"{folder}/src/main.rs")
                 ):
-                    name = _table(tree.toml(f"{folder}/Cargo.toml"), "package").get("name")
+                    name = table(tree.toml(f"{folder}/Cargo.toml"), "package").get("name")
                     return str(name or folder.rsplit("/", 1)[-1])
     return ""
 
@@ -97,18 +98,13 @@ def _version(tree: Tree, cargo: dict[str, Any]) -> tuple[str, str]:
         if not tree.has(path):
             continue
         text = tree.read(path)
-        channel = _table(tree.toml(path), "toolchain").get("channel", "") if "[" in text else text.strip()
+        channel = table(tree.toml(path), "toolchain").get("channel", "") if "[" in text else text.strip()
         if re.match(r"^\d+\.\d+", str(channel)):
             return str(channel), path
-    package = _table(cargo, "package")
-    version = package.get("rust-version") or _table(_table(cargo, "workspace"), "package").get("rust-version")
+    package = table(cargo, "package")
+    version = package.get("rust-version") or table(cargo, "workspace", "package").get("rust-version")
     if isinstance(version, str) and version:
         return version, "Cargo.toml (rust-version)"
-    edition = package.get("edition") or _table(_table(cargo, "workspace"), "package").get("edition")
+    edition = package.get("edition") or table(cargo, "workspace", "package").get("edition")
     known = _EDITIONS.get(str(edition), "")
     return (f">={known}", f"Cargo.toml (edition {edition})") if known else ("", "")
-
-
-def _table(document: dict[str, Any], key: str) -> dict[str, Any]:
-    value = document.get(key)
-    return value if isinstance(value, dict) else {}

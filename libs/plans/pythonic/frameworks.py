@@ -12,8 +12,8 @@ from libs.plans.pythonic.requirements import Requirements
 from libs.plans.start import Start
 from libs.plans.tree import Tree
 
-LISTEN: Final = "--host 0.0.0.0 --port $PORT"
-BIND: Final = "--bind 0.0.0.0:$PORT"
+LISTEN: Final = "--host 127.0.0.1 --port $PORT"
+BIND: Final = "--bind 127.0.0.1:$PORT"
 SCRIPTS: Final = ("main.py", "app.py", "start.py", "server.py", "run.py", "bot.py", "hello.py", "src/main.py")
 _FIRST: Final = (
     "main.py", "app.py", "app/main.py", "src/main.py", "api/main.py", "server.py", "asgi.py", "wsgi.py", "api.py",
@@ -57,8 +57,8 @@ def _django(tree: Tree, asked: Requirements) -> Start | None:
     if asked.has("uvicorn") and asgi:
         return Start(f"uvicorn {asgi}:application {LISTEN}", "Django (uvicorn)", "web", "django")
     if asked.has("daphne") and asgi:
-        return Start(f"daphne -b 0.0.0.0 -p $PORT {asgi}:application", "Django (daphne)", "web", "django")
-    return Start("python manage.py runserver 0.0.0.0:$PORT --noreload", "Django (manage.py)", "web", "django")
+        return Start(f"daphne -b 127.0.0.1 -p $PORT {asgi}:application", "Django (daphne)", "web", "django")
+    return Start("python manage.py runserver 127.0.0.1:$PORT --noreload", "Django (manage.py)", "web", "django")
 
 
 def _entry(tree: Tree, name: str) -> str | None:
@@ -114,7 +114,7 @@ def _streamlit(tree: Tree, asked: Requirements) -> Start | None:
     entry = next((path for path in names if tree.has(path) and "streamlit" in tree.read(path)), None)
     if entry is None:
         return None
-    options = "--server.address 0.0.0.0 --server.port $PORT --server.headless true"
+    options = "--server.address 127.0.0.1 --server.port $PORT --server.headless true"
     return Start(f"streamlit run {entry} {options}", f"Streamlit in {entry}", "web", "streamlit")
 
 

@@ -224,7 +224,7 @@ def main(arguments: list[str], port: int, since: float) -> None:
     folders = [argument for argument in arguments if argument != "--fallback"]
     Handler.site = Site(Path(folders[0] if folders else "."), fallback="--fallback" in arguments)
     Handler.since = since
-    server = Server(("0.0.0.0", port))  # noqa: S104 - inside its sandbox; who may reach it is decided outside
+    server = Server(("127.0.0.1", port))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -6,7 +6,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from libs.config import setting
+from libs.kernel.errors import Invalid
 from libs.kernel.units import GIB, MIB, Bytes, parse_bytes
+
+
+def _count(text: str) -> int:
+    """A whole number from 0 on."""
+    if not text.strip().isdecimal():
+        raise Invalid(f"“{text}” is no whole number from 0 on.")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    """Seconds, at least one: a shorter period would keep the disk busy with looking."""
+    try:
+        seconds = float(text)
+    except ValueError as error:
+        raise Invalid(f"“{text}” is no number of seconds.") from error
+    if not 1 <= seconds < float("inf"):
+        raise Invalid(f"“{text}” seconds is too short or no number; at least 1.")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +47,25 @@ class Settings:
     )
     deadline: float = setting("LIGHTRAIL_BUILD_DEADLINE_SECONDS", default=20 * 60.0, doc="seconds a build may take")
     concurrency: int = setting("LIGHTRAIL_BUILD_CONCURRENCY", default=2, doc="builds under way at once")
+    keep_count: int = setting(
+        "LIGHTRAIL_BUILD_KEEP_COUNT",
+        default=10,
+        parse=_count,
+        doc="results of so many successful builds are kept for rollbacks, per service and environment",
+    )
+    keep_days: int = setting(
+        "LIGHTRAIL_BUILD_KEEP_DAYS", default=14, parse=_count, doc="days that results of builds are kept at least"
+    )
+    log_days: int = setting("LIGHTRAIL_LOG_DAYS", default=30, parse=_count, doc="days that logs are kept")
+    cache_bytes: Bytes = setting(
+        "LIGHTRAIL_BUILD_CACHE_BYTES",
+        default=Bytes(5 * GIB),
+        parse=parse_bytes,
+        doc="what the download caches of package managers may take, all workspaces together",
+    )
+    collect_period: float = setting(
+        "LIGHTRAIL_BUILD_COLLECT_PERIOD_SECONDS",
+        default=600.0,
+        parse=_seconds,
+        doc="seconds between two looks for what nobody needs any more",
+    )

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from libs.blobs.directory import DirectoryBlobs
+from libs.blobs.port import Blobs
 from libs.config import load
-from libs.db import Database, listen
+from libs.db import Database, listen, run_leased
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
 from libs.kernel.ids import new_id
@@ -20,6 +21,9 @@ from libs.runtime.host import Host
 from libs.sandbox.sandbox import Sandbox
 from libs.sandbox.spec import Limits
 from services.build.adapters.archives import CheckedArchives, archive_limits
+from services.build.adapters.blobs import SweptBlobs
+from services.build.adapters.caches import ToolCaches
+from services.build.adapters.deployments import PeerDeployments
 from services.build.adapters.projects import PeerProjects
 from services.build.adapters.registries import read_registries
 from services.build.adapters.runtimes import Runtimes
@@ -29,25 +33,30 @@ from services.build.adapters.tools import Tools, find_uv
 from services.build.adapters.workdir import WorkDirs
 from services.build.app.builds import BuildDesk
 from services.build.app.calloff import CallOff
+from services.build.app.collect import Collector, Window
 from services.build.app.reactions import Reactions
 from services.build.app.run import BuildRunner
 from services.build.app.uploads import Uploads
 from services.build.app.wakes import Wakes
 from services.build.config import Settings
 from services.build.events.codec import encode
-from services.build.events.subscriptions import SOURCE, handlers
+from services.build.events.subscriptions import DEPLOY, PROJECT, to_deploy, to_project
 from services.build.loops.builds import BuildLoop
+from services.build.loops.collect import CollectLoop
 from services.build.rpc.servicer import served
 from services.build.store.artifacts import OutboxFacts, PostgresArtifacts, PostgresDependencyLayers, PostgresSnapshots
 from services.build.store.builds import CHANNEL, PostgresBuilds
+from services.build.store.garbage import PostgresGarbage
 from services.build.store.log import PostgresLog
 
 MIGRATIONS = Path(__file__).parent / "store" / "migrations"
 # Programs that one build may run at once, and bytes of its largest file.
 MOST_PROCESSES = 2048
 LARGEST_FILE = 4 * 1024**3
-# Two are held for good (relay, notifications); the others open when they are needed.
-CONNECTIONS = 8
+# Seconds that a start-up keeps everything busy.
+QUIET = 60.0
+# Three are held for good (relay, notifications, the collections' lease); the others open when they are needed.
+CONNECTIONS = 9
 
 
 @asynccontextmanager
@@ -55,7 +64,8 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
     """Opens build: its database, its builder, its loop."""
     settings = load(Settings, host.environ)
     home = settings.home / "build"
-    blobs = await asyncio.to_thread(DirectoryBlobs, settings.home / "blobs")
+    stored = await asyncio.to_thread(DirectoryBlobs, settings.home / "blobs")
+    blobs = SweptBlobs(stored, home / "blobs.lock", host.clock)
     sandbox = await Sandbox.open(settings.home)
     async with host.database(MIGRATIONS, max_size=CONNECTIONS) as db:
         projects = PeerProjects(host.peer("project"))
@@ -87,15 +97,29 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         loop = BuildLoop(builds, runner, host.clock, concurrency=settings.concurrency)
         driver = Driver(loop, host.clock, concurrency=settings.concurrency)
         loop.freed = driver.wake
+        collector = Collector(
+            garbage=PostgresGarbage(db),
+            deployments=PeerDeployments(host.peer("deploy")),
+            blobs=blobs,
+            caches=ToolCaches(home / "cache", home / "incoming"),
+            builds=builds,
+            clock=host.clock,
+            window=window(settings),
+        )
+        collecting = Driver(CollectLoop(collector, period=settings.collect_period), host.clock, concurrency=1)
         yield Opened(
             servicers=[served(uploads, desk)],
-            loops=[driver.run, lambda: wake_on_notify(db, driver, host.clock)],
-            follows=[Follow(SOURCE, handlers(reactions))],
+            loops=[
+                driver.run,
+                lambda: wake_on_notify(db, driver, host.clock),
+                lambda: run_leased(db, "collect", host.clock, lambda: collect(collecting, settings, host.clock)),
+            ],
+            follows=[Follow(DEPLOY, to_deploy(reactions)), Follow(PROJECT, to_project(reactions))],
         )
 
 
 def slug_builder(
-    settings: Settings, host: Host, db: Database, sandbox: Sandbox, blobs: DirectoryBlobs, work: WorkDirs
+    settings: Settings, host: Host, db: Database, sandbox: Sandbox, blobs: Blobs, work: WorkDirs
 ) -> SlugBuilder:
     """The builder with everything it uses on this machine."""
     home = settings.home / "build"
@@ -114,6 +138,23 @@ def slug_builder(
         source_limits=archive_limits(settings.snapshot_limit),
         clock=host.clock,
     )
+
+
+def window(settings: Settings) -> Window:
+    """What the operator wants kept."""
+    return Window(
+        count=settings.keep_count,
+        days=settings.keep_days,
+        log_days=settings.log_days,
+        cache_bytes=settings.cache_bytes,
+        deadline=settings.deadline,
+    )
+
+
+async def collect(driver: Driver, settings: Settings, clock: Clock) -> None:
+    """Drives the collections; the first one when the platform has started and its disk is quiet again."""
+    await clock.sleep(min(settings.collect_period, QUIET))
+    await driver.run()
 
 
 async def wake_on_notify(db: Database, driver: Driver, clock: Clock) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -258,6 +259,7 @@ class SlugBuilder:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if new or target == HOME:
             self.sandbox.adopt_owner(folder, owner_of(job))
+        os.utime(folder)  # used now: caches that nobody uses go first
         return Mount(folder, target, writable=True)
 
     def _key(self, site: _Site, step: Step) -> str:

@@ -141,11 +141,11 @@ class Artifacts(Protocol):
     """What builds made."""
 
     async def add(self, artifact: Artifact, workspace_id: str, now: datetime) -> None:
-        """Keeps one; harmless when it is there."""
+        """Keeps one; one that is there is noted as used now."""
         ...
 
-    async def get(self, digest: str) -> Artifact | None:
-        """One by its digest."""
+    async def get(self, digest: str, now: datetime) -> Artifact | None:
+        """One by its digest; notes that it was used."""
         ...
 
 

@@ -54,3 +54,7 @@ class Reactions:
         build = await self.builds.of_deployment(deployment_id, None)
         if build is not None:
             await self.call_off(build, "The deployment does not need this build any more.")
+
+    async def service_deleted(self, service_id: str) -> None:
+        """Lets go of what is kept for rollbacks of a service that is gone; the next collection removes it."""
+        await self.builds.retire(service_id, self.clock.now())

@@ -80,6 +80,9 @@ class BuildRunner:
     async def run(self, build_id: str) -> Ended | None:
         """Brings the build to its end, or raises what makes another try worthwhile; None when it was not to be had."""
         begun = self.clock.monotonic()
+        if await self._gave_up(build_id):
+            await self.builder.clean(build_id)
+            return Ended("failed", self.clock.monotonic() - begun)
         claimed = await self._claim(build_id)
         if claimed is None:
             return None
@@ -96,6 +99,22 @@ class BuildRunner:
         await self.builder.clean(build.id)
         how = "cancelled" if outcome is None else "succeeded" if isinstance(outcome, Artifact) else "failed"
         return Ended(how, self.clock.monotonic() - begun)
+
+    async def _gave_up(self, build_id: str) -> bool:
+        """Fails a build that ended its process again and again: it would go on to end the platform's."""
+        now = self.clock.now()
+        reason = (
+            f"The build was started {MOST_ATTEMPTS} times and each time the platform's build process died, so it was"
+            " given up. The machine may be short of memory: lower what the build uses, or deploy again to try anew."
+        )
+        async with self.work():
+            build = await self.builds.give_up(build_id, MOST_ATTEMPTS, now, reason)
+            if build is not None:
+                await self.log.close(build.id, now, f"Build failed: {reason}")
+                await self.facts.record(BuildFailed(build.id, build.deployment_id, build.workspace_id, reason))
+        if build is not None:
+            self.wakes.wake(build.id)
+        return build is not None
 
     async def _claim(self, build_id: str) -> tuple[Build, Lease] | None:
         now = self.clock.now()

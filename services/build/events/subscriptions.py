@@ -1,4 +1,4 @@
-"""What build does when deploy tells something."""
+"""What build does when deploy or project tells something."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Final
 
 from libs.facts import Fact, Handler
 from libs.protogen.lightrail.deploy.v1 import events_pb2
+from libs.protogen.lightrail.project.v1 import events_pb2 as project
 from services.build.app.reactions import Reactions, Wanted
 
-SOURCE: Final = "deploy"
+DEPLOY: Final = "deploy"
+PROJECT: Final = "project"
+SERVICE_DELETED: Final = "lightrail.project.service.deleted.v1"
 REQUESTED: Final = "lightrail.deploy.deployment.requested.v1"
 # States in which a deployment's build is of no use any more.
 UNWANTED: Final = (
@@ -21,8 +24,8 @@ UNWANTED: Final = (
 )
 
 
-def handlers(reactions: Reactions) -> Mapping[str, Handler]:
-    """Handlers by subject."""
+def to_deploy(reactions: Reactions) -> Mapping[str, Handler]:
+    """Reactions to what deploy tells, by subject."""
 
     async def requested(fact: Fact) -> None:
         message = events_pb2.DeploymentRequested.FromString(fact.payload)
@@ -41,3 +44,12 @@ def handlers(reactions: Reactions) -> Mapping[str, Handler]:
         await reactions.deployment_unwanted(events_pb2.DeploymentChanged.FromString(fact.payload).deployment_id)
 
     return {REQUESTED: requested, **dict.fromkeys(UNWANTED, unwanted)}
+
+
+def to_project(reactions: Reactions) -> Mapping[str, Handler]:
+    """Reactions to what project tells, by subject."""
+
+    async def service_deleted(fact: Fact) -> None:
+        await reactions.service_deleted(project.ServiceDeleted.FromString(fact.payload).service_id)
+
+    return {SERVICE_DELETED: service_deleted}

@@ -14,7 +14,7 @@ _FINAL: Final = "state in ('succeeded', 'failed', 'cancelled')"
 _RETIRED: Final = "select service_id from retired_services"
 # $1 to $4: what deploy needs, column by column; $5: begin of the window; $6: successful builds kept before it.
 _WITH: Final = (
-    "with needed as ("
+    "with needed as ("  # noqa: S608 - constants
     "select n.* from unnest($1::text[], $2::text[], $3::text[], $4::boolean[])"
     " as n(artifact_digest, snapshot_id, service_id, running)"
     f" where n.running or n.service_id not in ({_RETIRED})"
@@ -46,10 +46,11 @@ class PostgresGarbage:
     async def builds(self, keep: Keep) -> int:
         """Ended builds that no rollback needs, once their logs are gone."""
         return await self._db.execute(
-            f"{_WITH} delete from builds where {_FINAL} and id in (select b.id from builds b where b.{_FINAL}"
+            f"{_WITH} delete from builds where {_FINAL} and id in (select b.id from builds b where b.{_FINAL}"  # noqa: S608 - constants
             f" and (b.finished_at < $7 or (b.finished_at < $8 and b.service_id in ({_RETIRED})))"
             " and not exists (select from kept k where k.id = b.id)"
-            " and not exists (select from needed n where n.artifact_digest = b.artifact_digest and n.running)"
+            " and not exists (select from needed n"
+            " where n.artifact_digest = b.artifact_digest and n.artifact_digest <> '' and n.running)"
             " and not exists (select from build_logs l where l.build_id = b.id)"
             f" limit {BATCH})",
             *_given(keep),
@@ -61,7 +62,7 @@ class PostgresGarbage:
         """Artifacts that nothing runs, no rollback needs, and nobody made or asked for a moment ago."""
         # The age is looked at twice: the outer look sees a row again that was touched while this waited for it.
         return await self._db.execute(
-            f"{_WITH} delete from artifacts where used_at < $7 and digest = any(array("
+            f"{_WITH} delete from artifacts where used_at < $7 and digest = any(array("  # noqa: S608 - constants
             "select a.digest from artifacts a where a.used_at < $7"
             " and not exists (select from needed n where n.artifact_digest = a.digest)"
             " and not exists (select from kept k where k.artifact_digest = a.digest)"
@@ -73,7 +74,7 @@ class PostgresGarbage:
     async def snapshots(self, keep: Keep) -> int:
         """Sources that nothing will build (again)."""
         return await self._db.execute(
-            f"{_WITH} delete from snapshots where id = any(array(select s.id from snapshots s where"
+            f"{_WITH} delete from snapshots where id = any(array(select s.id from snapshots s where"  # noqa: S608 - constants
             f" (s.created_at < $7 or (s.created_at < $8 and s.service_id in ({_RETIRED})))"
             " and not exists (select from needed n where n.snapshot_id = s.id)"
             " and not exists (select from kept k where k.snapshot_id = s.id)"

@@ -34,6 +34,8 @@ _COMMANDS: Final = (
 )
 _GROUPS: Final = (
     ("variables", "variables:app", "List, set and delete variables."),
+    ("build", "build:app", "Show how a directory would be built, without a platform."),
+    ("config", "build:config", "Check the files that say how a directory is built."),
     ("tokens", "tokens:app", "Make, list and revoke API tokens."),
     ("platform", "platform:app", "Start, stop and look after the platform on this machine."),
 )

@@ -44,7 +44,8 @@ class Draft:
 def assemble(tree: Tree, settings: PlanSettings, draft: Draft) -> BuildPlan:
     """The plan: the draft with what people set over it. BuildFault when there is no start command."""
     start = choose_start(tree, settings, draft.found, looked_for=draft.looked_for)
-    processes = read_procfile(tree)
+    release = settings.release_command or read_procfile(tree).get("release", "")
+    noted = (f"The release command “{release}” is part of the plan; this version runs none.",) if release else ()
     return BuildPlan(
         provider=draft.provider,
         framework=start.framework or draft.framework,
@@ -56,10 +57,10 @@ def assemble(tree: Tree, settings: PlanSettings, draft: Draft) -> BuildPlan:
         kind=start.kind,
         environment={**draft.environment, **settings.environment},
         path=draft.path,
-        warnings=draft.warnings,
+        warnings=(*draft.warnings, *noted),
         tools=tuple(_versioned(tool, settings) for tool in draft.tools),
         serves=draft.serves if start.detected else "",
-        release_command=settings.release_command or processes.get("release", ""),
+        release_command=release,
     )
 
 

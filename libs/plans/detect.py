@@ -58,6 +58,8 @@ PROVIDERS: Final[Sequence[Provider]] = (
     dockerfile, php, golang, java, rust, ruby, elixir, python, deno, dotnet, node, gleam, cpp, static, shell,
     unsupported,
 )  # fmt: skip
+# They plan any source: with a path, a folder, or a start command that was set.
+_NEED_NO_EVIDENCE: Final[Sequence[Provider]] = (dockerfile, python, static, shell)
 # Stands for whatever is detected, save a Dockerfile.
 AUTO: Final = "auto"
 NAMES: Final = tuple(provider.NAME for provider in PROVIDERS if provider is not unsupported)
@@ -84,6 +86,13 @@ def _provider(tree: Tree, settings: PlanSettings) -> Provider:
                 f"{settings.said_by('provider')}: there is no provider “{settings.provider}”.",
                 field="provider",
                 hint=f"Use {AUTO}, or one of {', '.join(NAMES)}.",
+            )
+        if named.detects(tree) is None and named not in _NEED_NO_EVIDENCE:
+            raise BuildFault(
+                f"{settings.said_by('provider')} names the provider {named.NAME}, but the source holds none of: "
+                f"{named.LOOKS_FOR}.",
+                field="provider",
+                hint=f"Add one of them, or write “{AUTO}” instead.",
             )
         return named
     if settings.dockerfile:

@@ -81,4 +81,4 @@ def _keys() -> Keys:
     return {
         name: {one.name: {ANY: KNOWN} if one.name in {"versions", "environment"} else KNOWN for one in fields(section)}
         for name, section in sections.items()
-    } | {"$schema": KNOWN}
+    }

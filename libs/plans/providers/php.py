@@ -11,6 +11,7 @@ from libs.plans.plan import EVERYTHING, BuildPlan, Evidence, PlanSettings, Step
 from libs.plans.providers import node
 from libs.plans.start import Start
 from libs.plans.tree import Tree
+from libs.plans.values import rows
 
 NAME: Final = "php"
 LOOKS_FOR: Final = "composer.json, index.php"
@@ -37,7 +38,7 @@ def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
         commands += [("php", "artisan", one) for one in ("config:cache", "event:cache", "route:cache", "view:cache")]
     argv = ("composer", "install", "--optimize-autoloader", "--no-dev", "--no-scripts", "--no-interaction")
     inputs = tuple(path for path in ("composer.json", "composer.lock") if tree.has(path))
-    local = any("path" in str(one) for one in project.get("repositories") or [])
+    local = any("path" in str(one) for one in rows(project, "repositories"))
     draft = Draft(
         provider=NAME,
         evidence=evidence.files if evidence else (),

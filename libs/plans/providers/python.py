@@ -15,6 +15,7 @@ from libs.plans.pythonic.poetry import poetry_requirements
 from libs.plans.pythonic.requirements import Requirements, read_lock, read_project, read_requirements
 from libs.plans.start import Start
 from libs.plans.tree import Tree
+from libs.plans.values import table
 
 NAME = "python"
 LOOKS_FOR = (
@@ -164,7 +165,7 @@ def _step(argv: tuple[str, ...], asked: Requirements, inputs: tuple[str, ...]) -
 
 
 def _is_package(project: dict[str, Any]) -> bool:
-    said = ((project.get("tool") or {}).get("uv") or {}).get("package")
+    said = table(project, "tool", "uv").get("package")
     return bool(project.get("build-system")) if said is None else bool(said)
 
 
@@ -172,19 +173,18 @@ def _has_package(tree: Tree, project: dict[str, Any]) -> bool:
     """Whether there is a folder that Poetry would make a package of."""
     if _poetry(project).get("packages"):
         return True
-    name = (project.get("project") or {}).get("name") or _poetry(project).get("name") or ""
+    name = table(project, "project").get("name") or _poetry(project).get("name") or ""
     folder = re.sub(r"[-.]+", "_", str(name)).lower()
     return any(bool(tree.within(f"{root}{folder}")) for root in ("", "src/")) or tree.has(f"{folder}.py")
 
 
 def _poetry(project: dict[str, Any]) -> dict[str, Any]:
-    value = (project.get("tool") or {}).get("poetry")
-    return value if isinstance(value, dict) else {}
+    return table(project, "tool", "poetry")
 
 
 def _own_command(project: dict[str, Any]) -> Start | None:
     """The one command that the project's own package brings along."""
-    scripts = (project.get("project") or {}).get("scripts") or {}
+    scripts = table(project, "project", "scripts")
     if not _is_package(project) or len(scripts) != 1:
         return None
     name = next(iter(scripts))
@@ -204,14 +204,14 @@ def _runtime(tree: Tree, project: dict[str, Any]) -> Runtime:
 
 def _manifest(tree: Tree, project: dict[str, Any]) -> tuple[str, str]:
     if tree.has("Pipfile"):
-        requires = tree.toml("Pipfile").get("requires") or {}
+        requires = table(tree.toml("Pipfile"), "requires")
         version = requires.get("python_full_version") or requires.get("python_version")
         if isinstance(version, str) and re.match(r"^\d", version):
             return ".".join(version.split(".")[:2]), "Pipfile (requires)"
-    required = (project.get("project") or {}).get("requires-python")
+    required = table(project, "project").get("requires-python")
     if isinstance(required, str) and required:
         return required, "pyproject.toml (requires-python)"
-    poetry = (_poetry(project).get("dependencies") or {}).get("python")
+    poetry = table(project, "tool", "poetry", "dependencies").get("python")
     return (poetry, "pyproject.toml (python)") if isinstance(poetry, str) and poetry != "*" else ("", "")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from libs.plans.faults import BuildFault
+from libs.plans.values import rows
 
 _HASH: Final = re.compile(r"^sha(256|384|512):[0-9a-f]+$")
 
@@ -14,10 +15,10 @@ _HASH: Final = re.compile(r"^sha(256|384|512):[0-9a-f]+$")
 def pdm_requirements(lock: Mapping[str, Any]) -> str:
     """Pinned requirements with hashes of the packages that the application needs at run time, sorted."""
     lines = []
-    for package in lock.get("package") or []:
+    for package in rows(lock, "package"):
         if not isinstance(package, dict) or not isinstance(package.get("name"), str):
             raise BuildFault("pdm.lock: a package has no name.", hint="Run “pdm lock” and deploy again.")
-        if "default" not in (package.get("groups") or ["default"]) or package.get("extras"):
+        if "default" not in (rows(package, "groups") or ["default"]) or package.get("extras"):
             continue
         lines.append(_pdm_line(package))
     return "".join(f"{line}\n" for line in sorted(set(lines)))
@@ -30,7 +31,7 @@ def _pdm_line(package: Mapping[str, Any]) -> str:
         return f"{package['name']} @ git+{package['git']}@{revision}{marker}"
     if isinstance(package.get("path"), str):
         return "./" + str(package["path"]).removeprefix("./")
-    hashes = [one.get("hash") for one in package.get("files") or [] if isinstance(one, dict)]
+    hashes = [one.get("hash") for one in rows(package, "files") if isinstance(one, dict)]
     return f"{package['name']}=={package.get('version')}{marker}{_hashes(hashes)}"
 
 
@@ -51,7 +52,8 @@ def pipfile_requirements(document: Mapping[str, Any]) -> str:
 
 def _entry(name: str, told: object, *, locked: bool) -> str:
     table: Mapping[str, Any] = told if isinstance(told, dict) else {"version": told}
-    extras = f"[{','.join(str(one) for one in table['extras'])}]" if table.get("extras") else ""
+    named = ",".join(str(one) for one in rows(table, "extras"))
+    extras = f"[{named}]" if named else ""
     markers = f" ; {table['markers']}" if isinstance(table.get("markers"), str) else ""
     if isinstance(table.get("git"), str):
         return f"{name}{extras} @ git+{table['git']}@{table.get('ref') or 'HEAD'}{markers}"
@@ -59,7 +61,7 @@ def _entry(name: str, told: object, *, locked: bool) -> str:
         return "./" + str(table["path"]).removeprefix("./")
     version = str(table.get("version") or "*")
     pinned = "" if version == "*" else version
-    return f"{name}{extras}{pinned}{markers}{_hashes(table.get('hashes') or []) if locked else ''}"
+    return f"{name}{extras}{pinned}{markers}{_hashes(rows(table, 'hashes')) if locked else ''}"
 
 
 def _hashes(values: list[Any]) -> str:

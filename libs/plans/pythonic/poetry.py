@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from libs.plans.faults import BuildFault
 from libs.plans.pythonic.requirements import normal
+from libs.plans.values import rows, table
 
 _HASH: Final = re.compile(r"^sha(256|384|512):[0-9a-f]+$")
 
@@ -37,7 +38,7 @@ def poetry_requirements(project: dict[str, Any], lock: dict[str, Any]) -> str:
 
 def _by_name(lock: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
-    for package in lock.get("package") or []:
+    for package in rows(lock, "package"):
         if not isinstance(package, dict) or not isinstance(package.get("name"), str):
             raise BuildFault("poetry.lock: a package has no name.", hint="Run “poetry lock” and deploy again.")
         found.setdefault(normal(package["name"]), []).append(package)
@@ -46,16 +47,16 @@ def _by_name(lock: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 def _wanted(project: dict[str, Any]) -> dict[str, set[str]]:
     wanted: dict[str, set[str]] = {}
-    for text in (project.get("project") or {}).get("dependencies") or []:
+    for text in rows(project, "project", "dependencies"):
         match = re.match(r"^([A-Za-z0-9._-]+)\s*(?:\[([^\]]*)\])?", str(text).strip())
         if match:
             extras = {normal(extra.strip()) for extra in (match[2] or "").split(",") if extra.strip()}
             wanted[normal(match[1])] = extras
-    poetry = ((project.get("tool") or {}).get("poetry")) or {}
-    for name, constraint in (poetry.get("dependencies") or {}).items():
+    poetry = table(project, "tool", "poetry")
+    for name, constraint in table(poetry, "dependencies").items():
         if isinstance(constraint, dict) and constraint.get("optional"):
             continue
-        listed = (constraint.get("extras") if isinstance(constraint, dict) else None) or []
+        listed = rows(constraint, "extras")
         wanted.setdefault(normal(name), set()).update(normal(str(extra)) for extra in listed)
     return wanted
 
@@ -63,17 +64,17 @@ def _wanted(project: dict[str, Any]) -> dict[str, set[str]]:
 def _dependencies(package: dict[str, Any], extras: set[str]) -> list[tuple[str, set[str]]]:
     optional_by_extra = {
         normal(re.split(r"[\s\[(<>=!~;]", str(text).strip(), maxsplit=1)[0])
-        for extra, texts in (package.get("extras") or {}).items()
+        for extra, texts in table(package, "extras").items()
         if normal(extra) in extras
-        for text in texts
+        for text in (texts if isinstance(texts, list) else [])
     }
     found = []
-    for name, constraints in (package.get("dependencies") or {}).items():
+    for name, constraints in table(package, "dependencies").items():
         every = constraints if isinstance(constraints, list) else [constraints]
         optional = all(isinstance(one, dict) and one.get("optional") for one in every)
         if optional and normal(name) not in optional_by_extra:
             continue
-        asked = {normal(str(extra)) for one in every if isinstance(one, dict) for extra in one.get("extras") or []}
+        asked = {normal(str(extra)) for one in every for extra in rows(one, "extras")}
         found.append((normal(name), asked))
     return found
 
@@ -81,7 +82,7 @@ def _dependencies(package: dict[str, Any], extras: set[str]) -> list[tuple[str, 
 def _lines(packages: list[dict[str, Any]]) -> list[str]:
     lines = []
     for package in packages:
-        source = package.get("source") or {}
+        source = table(package, "source")
         kind = source.get("type")
         marker = _marker(package)
         if kind == "git":
@@ -104,5 +105,5 @@ def _marker(package: dict[str, Any]) -> str:
 
 
 def _hashes(package: dict[str, Any]) -> str:
-    told = {str(one.get("hash")) for one in package.get("files") or [] if isinstance(one, dict)}
+    told = {str(one.get("hash")) for one in rows(package, "files") if isinstance(one, dict)}
     return "".join(f" --hash={value}" for value in sorted(told) if _HASH.match(value))

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from libs.plans.faults import BuildFault
 from libs.plans.tree import Tree
+from libs.plans.values import rows
 
 _NAME: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^\]]*)\])?")
 _INCLUDE: Final = re.compile(r"^(?:-r|-c|--requirement|--constraint)(?:\s+|=)?(\S+)$")
@@ -91,7 +92,7 @@ def read_project(document: dict[str, Any], into: Requirements) -> None:
             continue
         into.names.add(normal(name))
         if isinstance(wanted, dict):
-            extras = wanted.get("extras") or []
+            extras = rows(wanted, "extras")
             into.names.update(f"{normal(name)}[{normal(str(extra))}]" for extra in extras)
             into.local = into.local or "path" in wanted
     for source in _table(_table(_table(document, "tool"), "uv"), "sources").values():

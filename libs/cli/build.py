@@ -1,0 +1,136 @@
+"""`lr build plan` and `lr config check`: what the platform would do with a directory, without a platform."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from cyclopts import App
+
+from libs.cli import screen
+from libs.cli.session import Json
+from libs.kernel.errors import Invalid
+
+if TYPE_CHECKING:
+    from libs.plans.plan import BuildPlan
+    from libs.plans.tree import Tree
+
+app = App(name="build", help="Show how a directory would be built.")
+config = App(name="config", help="Check the files that say how a directory is built.")
+# Larger files are no configuration and no program that a person wrote.
+_READ: Final = 4 * 1024 * 1024
+
+
+@app.command(name="plan")
+def show_plan(
+    directory: Path = Path(),
+    *,
+    root_directory: str = "",
+    provider: str = "",
+    build_command: str = "",
+    start_command: str = "",
+    kind: str = "",
+    as_json: Json = False,
+) -> int:
+    """Show what would be built and started, as the platform would, without asking it.
+
+    Parameters
+    ----------
+    directory
+        The source.
+    root_directory
+        The folder of it to build.
+    provider
+        The kind of source, instead of what is detected.
+    build_command
+        Instead of what is detected or configured.
+    start_command
+        The same.
+    kind
+        web or worker.
+    """
+    from libs.plans.detect import make_plan  # noqa: PLC0415 - other commands need none of it
+    from libs.plans.plan import PlanSettings  # noqa: PLC0415 - the same
+
+    flags = {"root_directory": root_directory, "provider": provider, "build_command": build_command}
+    flags |= {"start_command": start_command, "kind": kind}
+    sources = {name: f"--{name.replace('_', '-')}" for name, value in flags.items() if value}
+    told = PlanSettings(
+        start_command=start_command,
+        build_command=build_command,
+        root_directory=root_directory,
+        kind=kind,
+        provider=provider,
+        sources=sources,
+    )
+    plan = make_plan(read_directory(directory), told)
+    if as_json:
+        screen.emit(plan.document())
+    else:
+        _print(plan)
+    return 0
+
+
+@config.command(name="check")
+def check(directory: Path = Path(), *, as_json: Json = False) -> int:
+    """Check lightrail.toml and the files of other platforms; 1 when something in them is wrong or has no effect.
+
+    Parameters
+    ----------
+    directory
+        The source.
+    """
+    from libs.plans.config.layers import configured  # noqa: PLC0415 - other commands need none of it
+    from libs.plans.plan import PlanSettings  # noqa: PLC0415 - the same
+    from libs.plans.procfile import NAME, read_procfile  # noqa: PLC0415 - the same
+
+    tree = read_directory(directory)
+    found = configured(tree, PlanSettings())
+    files = (*((NAME,) if read_procfile(tree) else ()), *found.files)
+    if as_json:
+        screen.emit({"files": list(files), "warnings": list(found.warnings), "good": not found.warnings})
+        return 1 if found.warnings else 0
+    for warning in found.warnings:
+        screen.say(warning)
+    if not files:
+        screen.say(f"There are no configuration files in {directory}: everything is detected.")
+    elif not found.warnings:
+        screen.say(f"{', '.join(files)}: good.")
+    return 1 if found.warnings else 0
+
+
+def read_directory(directory: Path) -> Tree:
+    """The directory as an upload would have it. Invalid when it is none."""
+    from libs.cli import pack  # noqa: PLC0415 - only where files are read
+    from libs.plans.tree import Tree  # noqa: PLC0415 - the same
+
+    if not directory.is_dir():
+        raise Invalid(f"{directory} is no directory.", hint="Give the directory that holds your source.")
+    names = frozenset(name for entry, name in pack.walk(directory) if not entry.is_dir(follow_symlinks=False))
+    root = directory.resolve()
+
+    def read(path: str) -> str:
+        found = (root / path).resolve()
+        if not found.is_relative_to(root) or not found.is_file():
+            raise Invalid(f"{path} is no file of the source.", hint="Commit the file itself, not a link to it.")
+        with found.open("rb") as file:
+            return file.read(_READ).decode("utf-8", errors="replace")
+
+    return Tree(names, read)
+
+
+def _print(plan: BuildPlan) -> None:
+    from libs.plans.assemble import show  # noqa: PLC0415 - only here
+
+    framework = f" with {plan.framework}" if plan.framework else ""
+    rows = [("source", f"{plan.provider}{framework} ({', '.join(plan.evidence)})")]
+    for runtime in (plan.runtime, *plan.tools):
+        asked = f" ({runtime.asked_by})" if runtime.asked_by else ""
+        rows.append(("needs", f"{runtime.name} {runtime.constraint or '(any version)'}{asked}"))
+    rows += [(step.name, show(command)) for step in plan.steps for command in step.commands]
+    rows += [("release", plan.release_command)] if plan.release_command else []
+    rows.append(("start", f"{plan.start_command or 'the image itself'} ({plan.start_from})"))
+    rows.append(("kind", plan.kind))
+    rows += [("note", warning) for warning in plan.warnings]
+    for label, text in rows:
+        screen.say(f"{screen.styled(f'{label:8}', 'dim')} {text}")

@@ -1,0 +1,83 @@
+"""`lr build plan` and `lr config check`, in this process and without a platform."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from libs.cli.build import read_directory
+from libs.cli.main import main
+from libs.kernel.errors import Invalid
+from libs.plans.detect import make_plan
+from libs.plans.plan import PlanSettings
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+
+
+def made(folder: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_the_plan_printed_is_the_plan_that_is_made(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "plan", str(EXAMPLES / "guestbook-python"), "--json"]) == 0
+    expected = make_plan(read_directory(EXAMPLES / "guestbook-python"), PlanSettings())
+    assert json.loads(capsys.readouterr().out) == expected.document()
+
+
+def test_for_people_it_says_what_was_seen_what_runs_and_what_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "plan", str(EXAMPLES / "node-express")]) == 0
+    said = capsys.readouterr().out
+    assert "node with express" in said
+    assert "npm ci" in said
+    assert "start " in said
+
+
+def test_a_flag_counts_more_than_every_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = made(tmp_path, {"main.py": "", "lightrail.toml": '[deploy]\nstart_command = "python a.py"\n'})
+    assert main(["build", "plan", str(source), "--start-command", "python b.py", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["start_command"], plan["start_from"]) == ("python b.py", "--start-command")
+
+
+def test_the_owners_fault_is_a_sentence_and_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = made(tmp_path, {"package.json": "{}", "yarn.lock": "", "pnpm-lock.yaml": ""})
+    assert main(["build", "plan", str(source)]) == 1
+    assert "2 lock files that contradict each other" in capsys.readouterr().err
+
+
+def test_what_an_upload_leaves_out_is_not_planned_with(tmp_path: Path) -> None:
+    source = made(tmp_path, {"main.py": "", "package.json": "{}", ".gitignore": "package.json\n"})
+    assert read_directory(source).files == {"main.py", ".gitignore"}
+
+
+def test_a_link_out_of_the_source_is_not_followed(tmp_path: Path) -> None:
+    source = made(tmp_path / "source", {"main.py": ""})
+    (source / "requirements.txt").symlink_to("/etc/passwd")
+    with pytest.raises(Invalid, match="no file of the source"):
+        make_plan(read_directory(source), PlanSettings())
+
+
+def test_a_good_configuration_is_called_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = made(tmp_path, {"lightrail.toml": '[deploy]\nstart_command = "./run"\n', "Procfile": "web: ./run\n"})
+    assert main(["config", "check", str(source)]) == 0
+    assert capsys.readouterr().out == "Procfile, lightrail.toml: good.\n"
+
+
+def test_an_unknown_key_is_named_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = made(tmp_path, {"lightrail.toml": '[deploy]\nstart_comand = "./run"\n'})
+    assert main(["config", "check", str(source), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["warnings"] == [
+        "lightrail.toml, line 2: the key “deploy.start_comand” is not known, so it has no effect."
+    ]
+
+
+def test_nothing_to_check_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check", str(tmp_path)]) == 0
+    assert "everything is detected" in capsys.readouterr().out
+    assert main(["config", "check", str(tmp_path / "nowhere")]) == 1

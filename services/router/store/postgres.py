@@ -171,6 +171,8 @@ class PostgresPublications:
     async def drop(self, key: Key, endpoints: Sequence[Endpoint]) -> None:
         """Deletes these endpoints as far as they still drain."""
         async with self._db.tx() as tx:
+            # In the order in which `save` takes them: publication, endpoints, revision.
+            await tx.execute("select from publications where service_id = $1 and environment_id = $2 for update", *key)
             left = await tx.execute(
                 "delete from endpoints e using unnest($3::text[], $4::integer[], $5::timestamptz[])"
                 " as old (address, port, since) where e.service_id = $1 and e.environment_id = $2"

@@ -166,3 +166,15 @@ async def test_a_database_put_back_from_a_copy_is_believed(router: Router, db: D
     await db.execute("update edge_revision set revision = 1")
     await router.tell()
     assert [app.key for app in router.edges.world.apps] == [a]
+
+
+async def test_dropping_and_publishing_at_once_never_wait_for_each_other(router: Router) -> None:
+    key = Key("svc_a", "env_a")
+    await router.publish(key, 4000, 4001, generation=1)
+    for generation in range(2, 40):
+        await router.publish(key, 4000 + generation % 2, generation=generation)
+        draining = (await router.stores.publications.draining()).get(key, ())
+        await asyncio.gather(
+            router.stores.publications.drop(key, draining),
+            router.publish(key, 4000 + (generation + 1) % 2, generation=generation),
+        )

@@ -25,7 +25,7 @@ DEFAULT_NODE: Final = 24
 # Runtimes that have no version of their own: the platform's file server, and the machine itself.
 UNVERSIONED: Final = frozenset({"files", "system"})
 _LANGUAGES: Final = {
-    "cpp": "a compiler for C and C++", "docker": "container engine", "dotnet": ".NET", "elixir": "Elixir",
+    "cpp": "a compiler for C and C++", "docker": "a container engine", "dotnet": ".NET", "elixir": "Elixir",
     "gleam": "Gleam", "go": "Go", "java": "Java", "php": "PHP", "ruby": "Ruby", "rust": "Rust", "deno": "Deno",
 }  # fmt: skip
 _ASK: Final = "import sys; print('.'.join(map(str, sys.version_info[:3])), sys.base_prefix)"

@@ -142,3 +142,21 @@ def test_names_tell_the_kind(tmp_path: Path) -> None:
     assert kind_of(Path("a.unknown")) == "application/octet-stream"
     assert kind_of(Path("a.WASM")) == "application/wasm"
     assert Site(tmp_path).find("/") is None
+
+
+def test_with_a_fallback_unknown_pages_get_the_index_and_unknown_files_do_not(folder: Path) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-I", "-S", static_server.__file__, "--fallback", str(folder)]
+    with subprocess.Popen(command, env={"PORT": str(port)}, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        assert b"serving" in process.stdout.readline()
+        try:
+            response, body = ask(port, "/orders/7")
+            assert (response.status, body) == (200, b"<h1>home</h1>")
+            response, body = ask(port, "/assets/gone.js")
+            assert (response.status, body) == (404, b"not here")
+            response, body = ask(port, "/contact")
+            assert (response.status, body) == (200, b"contact")
+        finally:
+            process.send_signal(signal.SIGTERM)

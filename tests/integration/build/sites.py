@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from libs.blobs.archive import unpack
 from libs.blobs.directory import DirectoryBlobs
@@ -104,7 +105,7 @@ class Site:
         *,
         workspace: str = "wsp_1",
         variables: Mapping[str, str] | None = None,
-        **settings: str,
+        **settings: Any,
     ) -> Artifact:
         """Uploads and builds a source: a folder, or texts by path."""
         self.heard = Heard()

@@ -72,28 +72,28 @@ class SweptBlobs:
         """All blobs, in order of their digests."""
         return await self._blobs.list()
 
-    async def sweep(self, keep: Collection[str], before: datetime) -> Freed:
-        """Removes blobs stored before then that are not to be kept. A file that is no blob is left alone."""
+    async def sweep(self, keep: Collection[str], since: datetime, before: datetime) -> Freed:
+        """Removes blobs stored between the two that are not to be kept. A file that is no blob is left alone."""
         wanted = frozenset(keep)
         old = [blob for blob in await self._blobs.list() if blob.digest not in wanted and _named(blob.digest)]
         freed = Freed()
         for start in range(0, len(old), _BATCH):
-            batch = [blob for blob in old[start : start + _BATCH] if await self._older(blob, before)]
+            batch = [blob for blob in old[start : start + _BATCH] if await self._stored(blob, since, before)]
             if not batch:
                 continue
             async with self._locked(fcntl.LOCK_EX, patience=_PATIENCE_SECONDS):
                 for blob in batch:
-                    if await self._older(blob, before):
+                    if await self._stored(blob, since, before):
                         await self._blobs.delete(blob.digest)
                         freed += Freed(1, blob.size)
         return freed
 
-    async def _older(self, blob: Blob, before: datetime) -> bool:
+    async def _stored(self, blob: Blob, since: datetime, before: datetime) -> bool:
         try:
             found = await asyncio.to_thread((await self._blobs.path(blob.digest)).lstat)
         except (NotFound, FileNotFoundError):
             return False
-        return found.st_mtime < before.timestamp()
+        return since.timestamp() <= found.st_mtime < before.timestamp()
 
     @asynccontextmanager
     async def _locked(self, kind: int, *, patience: float = float("inf")) -> AsyncIterator[None]:

@@ -68,5 +68,9 @@ class BuildDesk:
         """What a runtime needs to start it. NotFound when no build made it."""
         found = await self.artifacts.get(digest, self.call_off.clock.now())
         if found is None:
-            raise NotFound(f"Artifact {digest} does not exist.", field="digest")
+            raise NotFound(
+                f"Artifact {digest} does not exist, or is kept no longer.",
+                field="digest",
+                hint="Deploy the source again; only results of the last builds are kept.",
+            )
         return found

@@ -109,8 +109,10 @@ class Collector:
         )
 
     async def _sweep(self, marked: set[str]) -> Freed:
+        # Blobs older than the tables are another database's, which may be about to be restored.
+        since = await self.garbage.began()
         under_way = GRACE + timedelta(seconds=self.window.deadline)
-        return await self.blobs.sweep(marked, self.clock.now() - under_way)
+        return await self.blobs.sweep(marked, since, self.clock.now() - under_way)
 
     async def _trim(self) -> Freed:
         freed = Freed()

@@ -322,6 +322,10 @@ class Garbage(Protocol):
         """Digests of all blobs that a row speaks of, artifacts' own included."""
         ...
 
+    async def began(self) -> datetime:
+        """When these tables were made: no row of theirs can have spoken of what is older."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Freed:
@@ -338,8 +342,8 @@ class Freed:
 class Sweeping(Protocol):
     """Blobs that may go."""
 
-    async def sweep(self, keep: Collection[str], before: datetime) -> Freed:
-        """Removes blobs stored before then that are not to be kept; what is stored meanwhile is never lost."""
+    async def sweep(self, keep: Collection[str], since: datetime, before: datetime) -> Freed:
+        """Removes blobs stored between the two that are not to be kept; what is stored meanwhile is never lost."""
         ...
 
 

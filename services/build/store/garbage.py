@@ -105,6 +105,11 @@ class PostgresGarbage:
         )
         return {row["digest"] for row in rows}
 
+    async def began(self) -> datetime:
+        """When these tables were made; a dump that is restored brings the time of the first ones along."""
+        began: datetime = await self._db.fetchval("select min(applied_at) from migrations")
+        return began
+
 
 def _given(keep: Keep) -> tuple[list[str], list[str], list[str], list[bool], datetime, int]:
     needed = keep.needed

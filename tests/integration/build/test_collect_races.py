@@ -4,7 +4,7 @@ import asyncio
 import os
 from contextlib import AsyncExitStack
 from contextvars import Context
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,8 @@ from libs.testing.eventually import eventually
 from services.build.adapters.blobs import SweptBlobs
 from tests.integration.build.world import running
 from tests.integration.build.yard import DAY, Yard
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @pytest_asyncio.fixture
@@ -71,12 +73,12 @@ async def test_a_sweep_leaves_its_rest_to_the_next_when_something_is_stored_all_
     blob = await yard.blobs.put_bytes(b"old")
     async with yard.blobs.writer():
         with pytest.raises(Unavailable, match="stored all the time"):
-            await yard.blobs.sweep((), yard.clock.now() + timedelta(days=1))
+            await yard.blobs.sweep((), EPOCH, yard.clock.now() + timedelta(days=1))
     assert await yard.blobs.exists(blob.digest)
 
 
 async def _sweep(blobs: SweptBlobs, before: datetime) -> None:
-    await blobs.sweep((), before)
+    await blobs.sweep((), EPOCH, before)
 
 
 async def test_an_artifact_made_again_during_a_collection_stays(yard: Yard) -> None:
@@ -113,3 +115,17 @@ async def test_an_artifact_that_was_asked_for_a_moment_ago_stays(yard: Yard) -> 
     await yard.loop.step("everything")
     assert await yard.counts("artifacts") == [0]
     assert await yard.held() == set()
+
+
+async def test_blobs_from_before_the_database_was_made_stay_for_the_one_that_is_restored(yard: Yard) -> None:
+    restored = await yard.stored.put_bytes(b"of the database that is about to be restored")
+    began = await yard.garbage.began()
+    earlier = began.timestamp() - 60
+    await asyncio.to_thread(os.utime, await yard.stored.path(restored.digest), (earlier, earlier))
+    yard.clock.advance(400 * DAY)
+    await yard.loop.step("everything")
+    assert await yard.stored.exists(restored.digest)
+    # A dump brings along when its tables were made.
+    await yard.db.execute("update migrations set applied_at = $1", began - timedelta(days=9))
+    await yard.loop.step("everything")
+    assert not await yard.stored.exists(restored.digest)

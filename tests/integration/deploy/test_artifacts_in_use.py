@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest_asyncio
 
 from libs.db import Database
+from libs.protogen.lightrail.deploy.v1 import deploy_pb2
 from services.deploy.app.ports import ArtifactInUse
+from services.deploy.app.sampling import Sampling
+from services.deploy.rpc.servicer import DeploymentServicer
 from tests.integration.deploy.world import OWNER, UPLOAD, World, deploy, empty_world
 
 MIGRATIONS = Path(__file__).parents[3] / "services" / "deploy" / "store" / "migrations"
@@ -55,3 +58,17 @@ async def test_what_failed_before_it_was_live_takes_no_place_in_the_rollback_win
     await world.react(world.reactions.service_deleted(failed.service_id))
     await world.settle(200)
     assert await in_use(world, 1) == {"sha256:1": False}
+
+
+async def test_build_is_told_over_the_wire_and_an_unset_time_keeps_everything(world: World) -> None:
+    await deploy(world, "sha256:1")
+    await deploy(world, "sha256:2")
+    sampling = Sampling(world.store, world.runtime)
+    served = DeploymentServicer(world.commands, world.queries, sampling, wake=lambda _pair: None)
+    request = deploy_pb2.ListArtifactsInUseRequest()
+    everything = await served.ListArtifactsInUse(request, None)
+    assert [one.artifact_digest for one in everything.artifacts] == ["sha256:1", "sha256:2"]
+    request.since.FromDatetime(LATER)
+    running = await served.ListArtifactsInUse(request, None)
+    wanted = deploy_pb2.ArtifactInUse(artifact_digest="sha256:2", snapshot_id="snp_a", service_id="svc_a", running=True)
+    assert list(running.artifacts) == [wanted]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +39,8 @@ async def login(
     password_stdin
         Read the password from standard input.
     setup_token
-        The one-time token that the platform printed on its first start.
+        The one-time token that the platform printed on its first start. Others on this machine may see it; better
+        the variable LIGHTRAIL_SETUP_TOKEN.
     name
         Your name, for the first account.
     token
@@ -51,7 +53,11 @@ async def login(
         if not claimed:
             if not as_json:
                 screen.note(f"The platform at {session.api()} has no account yet: this makes the first one.")
-            setup_token = setup_token or _asked("One-time set-up token", "--setup-token")
+            setup_token = (
+                setup_token
+                or os.environ.get("LIGHTRAIL_SETUP_TOKEN")
+                or _asked("One-time set-up token", "LIGHTRAIL_SETUP_TOKEN or --setup-token")
+            )
         elif setup_token:
             screen.note("The platform is set up already; the set-up token is not needed.")
         email = email or _asked("E-mail", "--email")

@@ -74,8 +74,9 @@ def _account(home: Home) -> str | None:
         files.write_private(kept, json.dumps({"email": EMAIL, "password": secrets.token_urlsafe(12)}) + "\n")
     account = json.loads(kept.read_text())
     token = home.setup_token.read_text().strip()
-    arguments = ["login", "--email", account["email"], "--password-stdin", "--name", "Demo", "--setup-token", token]
-    done = _lr(*arguments, "--json", quiet=True, stdin=account["password"])
+    arguments = ["login", "--email", account["email"], "--password-stdin", "--name", "Demo"]
+    # Arguments are for everybody on this machine to read.
+    done = _lr(*arguments, "--json", quiet=True, stdin=account["password"], LIGHTRAIL_SETUP_TOKEN=token)
     if done.returncode != 0:
         if made:
             kept.unlink()
@@ -143,10 +144,11 @@ def _digest(directory: Path) -> str:
     return whole.hexdigest()
 
 
-def _lr(*arguments: str, quiet: bool = False, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def _lr(*arguments: str, quiet: bool = False, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
     """Runs `lr` as a person would; quiet: what it says is in the result, not on the screen."""
+    environ = {**os.environ, **variables}
     return subprocess.run(  # noqa: S603 - the platform's own CLI
-        [*_LR, *arguments], input=stdin, text=True, capture_output=quiet, cwd=ROOT, check=False
+        [*_LR, *arguments], input=stdin, text=True, capture_output=quiet, cwd=ROOT, env=environ, check=False
     )
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from libs.embedded import binaries, files, probe, record, settings
+from libs.embedded import binaries, doors, files, probe, record, settings
 from libs.embedded.home import Home
 from libs.embedded.leftovers import Leftovers
 from libs.embedded.plan import ROOT
@@ -102,6 +102,8 @@ def reset(wanted: Settings, tell: Tell) -> bool:
     stop(wanted, tell)
     for application in platform_applications.end(home.path):
         tell(f"application process {application} ended")
+    if (apart := doors.remembered(home.state / "doors")) is not None:
+        shutil.rmtree(apart, ignore_errors=True)
     shutil.rmtree(home.path)
     tell(f"{home.path} deleted")
     return True

@@ -35,13 +35,21 @@ def choose(wanted: Path, memory: Path, environ: Mapping[str, str]) -> Path:
     """Returns the directory for sockets: `wanted`, or when its path is too long a short one that `memory` remembers."""
     if len(os.fsencode(wanted / ADMIN)) <= LONGEST:
         return wanted
+    known = remembered(memory)
+    if known is not None:
+        return known
+    short = _base(environ) / f"lightrail-{secrets.token_hex(8)}"
+    files.make_room(memory.parent)
+    files.write_private(memory, str(short))
+    return short
+
+
+def remembered(memory: Path) -> Path | None:
+    """Returns the short directory that was chosen once; None when there was no need."""
     try:
         return Path(memory.read_text())
     except FileNotFoundError:
-        short = _base(environ) / f"lightrail-{secrets.token_hex(8)}"
-        files.make_room(memory.parent)
-        files.write_private(memory, str(short))
-        return short
+        return None
 
 
 def make_room(room: Path) -> None:

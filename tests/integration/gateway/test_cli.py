@@ -107,7 +107,9 @@ async def test_the_first_login_makes_the_first_account_and_is_kept_privately(gat
     refused = await person.lr("login", "--email", "a@example.test", "--password-stdin", stdin="long enough")
     assert refused.code == 1
     assert "--setup-token" in refused.err
-    arguments = ["login", "--setup-token", SETUP_TOKEN, "--email", "a@example.test", "--password-stdin"]
+    arguments = ["login", "--email", "a@example.test", "--password-stdin"]
+    # Not as an argument, which everybody on the machine may read.
+    person.environ["LIGHTRAIL_SETUP_TOKEN"] = SETUP_TOKEN
     assert "a@example.test" in (await person.ok(*arguments, stdin="long enough")).out
     kept = tmp_path / "config" / "credentials.json"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600

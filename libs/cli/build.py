@@ -106,7 +106,8 @@ def read_directory(directory: Path) -> Tree:
 
     if not directory.is_dir():
         raise Invalid(f"{directory} is no directory.", hint="Give the directory that holds your source.")
-    names = frozenset(name for entry, name in pack.walk(directory) if not entry.is_dir(follow_symlinks=False))
+    # A link to a folder is no file either, here as on the platform.
+    names = frozenset(name for entry, name in pack.walk(directory) if not entry.is_dir())
     root = directory.resolve()
 
     def read(path: str) -> str:

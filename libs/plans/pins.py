@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from libs.plans.faults import BuildFault
 from libs.plans.plan import Runtime
 from libs.plans.tree import Tree
 
@@ -18,12 +19,16 @@ _CURRENT: Final = frozenset({"latest", "lts", "lts/*", "stable", "current", "nod
 def pinned(tree: Tree, name: str, *files: str, default: str = "", manifest: tuple[str, str] = ("", "")) -> Runtime:
     """The runtime as the source asks for it: mise.toml, .tool-versions, its own version files, its manifest, a default.
 
-    `manifest` is a version and the file that says so.
+    `manifest` is a version and the file that says so. BuildFault naming the line of a version file that holds none.
     """
     for version, source in _asked(tree, name, files):
         plain = plain_version(version)
         if plain is not None:
             return Runtime(name, plain, source)
+        if source in files and version.strip():
+            raise BuildFault(
+                f"{source}, {_line(version)}: this is no version of {name}.", hint="Write only its number."
+            )
     version, source = manifest
     return Runtime(name, version, source) if version else Runtime(name, default)
 
@@ -36,6 +41,12 @@ def plain_version(text: str) -> str | None:
         return ""
     match = re.search(r"(\d+(?:\.(?:\d+|x|\*))*)", word)
     return match[1] if match else None
+
+
+def _line(text: str) -> str:
+    """The first line that says anything."""
+    told = (number for number, line in enumerate(text.splitlines(), start=1) if line.strip() and line.strip()[0] != "#")
+    return f"line {next(told, 1)}"
 
 
 def _asked(tree: Tree, name: str, files: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -33,6 +33,7 @@ class FrontEnd:
     commands: tuple[tuple[str, ...], ...]
     caches: tuple[str, ...]
     tools: tuple[Runtime, ...]
+    path: tuple[str, ...] = ()
 
 
 def detects(tree: Tree) -> Evidence | None:
@@ -85,7 +86,7 @@ def front_end(tree: Tree) -> FrontEnd:
     step, tool = install(tree, package, manager, with_development=True), install_tool(manager)
     tools = (_runtime(tree, package), *((manager.tool,) if tool else ()))
     commands = (*(tool.commands if tool else ()), *step.commands, manager.run("build"))
-    return FrontEnd(commands, step.caches, tools)
+    return FrontEnd(commands, step.caches, tools, (f"{TOOLS}/bin",) if tool else ())
 
 
 def _more(manager: Manager) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
         build=Step("build", tuple(commands), changes=(VENDOR,), caches=("composer", *(front.caches if front else ()))),
         framework="laravel" if laravel else "symfony" if symfony else "",
         environment={"APP_ENV": "production"} if laravel else {},
+        path=front.path if front else (),
         tools=front.tools if front else (),
     )
     return assemble(tree, settings, draft)

@@ -143,7 +143,7 @@ class Plan:
         inherited = {
             name: value
             for name, value in self._environ.items()
-            if name not in _WITHHELD and not name.endswith("_DATABASE_URL")
+            if name not in _WITHHELD and not (name.startswith("LIGHTRAIL_") and name.endswith("_DATABASE_URL"))
         }
         nats_url = settings.nats_url or self._server.url
         urls = database.service_urls(home, self._admin())

@@ -1,0 +1,73 @@
+"""What an application can reach of the platform that runs it: it shares the machine's network, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from libs.embedded import exposure
+from tests.e2e.application import Application
+from tests.e2e.platform import Platform
+
+Make = Callable[..., Awaitable[Application]]
+# What Envoy's admin page and a process of services would answer.
+DOORS = ("/config_dump", "/server_info", "/traces")
+PROGRAM = """
+import http.client, json, os, urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+def ask(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+class Page(BaseHTTPRequestHandler):
+    def do_GET(self):
+        asked = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
+        answers = [[int(port), door, ask(int(port), door)] for port in asked.get("port", []) for door in asked["door"]]
+        seen = [path for path in asked.get("path", []) if os.path.exists(path)]
+        body = json.dumps({"answers": answers, "seen": seen}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forever()
+"""
+
+
+async def ports(platform: Platform) -> list[int]:
+    """Every port but the edge's on which a part of the platform listens."""
+    pids = {part["pid"] for part in (await platform.parts()).values() if part["pid"]}
+    return sorted({port for _, port in exposure.listening(pids)} - {platform.port})
+
+
+def missing(paths: list[Path]) -> list[Path]:
+    return [path for path in paths if not path.exists()]
+
+
+async def test_an_application_reaches_no_admin_page_no_traces_and_no_socket(
+    platform: Platform, application: Make
+) -> None:
+    app = await application("slow-start")
+    app.write("main.py", PROGRAM)
+    await app.up()
+    listening = await ports(platform)
+    paths = [platform.home, platform.home / "envoy" / "doors" / "admin.sock", platform.home / "keys"]
+    # Else the application would not be kept from anything.
+    assert missing(paths) == []
+    answer = await app.get("/", params={"port": listening, "door": DOORS, "path": [str(path) for path in paths]})
+    told = answer.raise_for_status().json()
+    assert {port for port, _, _ in told["answers"]} == set(listening)
+    assert [row for row in told["answers"] if row[2] == 200] == []
+    # The parts that speak HTTP did answer: they were reached, and refused.
+    assert 401 in {status for _, _, status in told["answers"]}
+    assert told["seen"] == []

@@ -8,7 +8,7 @@ from typing import Final
 from libs.db import Database
 from services.build.app.ports import Keep
 
-BATCH: Final = 500
+BATCH: Final = 5_000
 LOG_BATCH: Final = 10_000
 _FINAL: Final = "state in ('succeeded', 'failed', 'cancelled')"
 _RETIRED: Final = "select service_id from retired_services"

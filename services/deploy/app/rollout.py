@@ -128,6 +128,7 @@ class Rollout:
         )
         if deployment.trigger is Trigger.ROLLBACK:
             old = await self._store.release(deployment.origin_id)
+            await self._builds.artifact(self._ctx, old.artifact.digest)  # NotFound now, rather than at the start
             plain = self._keyring.open(old.sealed_variables, deployment.origin_id)
             release = replace(
                 old, deployment_id=deployment.id, sealed_variables=self._keyring.seal(plain, deployment.id)

@@ -27,7 +27,7 @@ from libs.protogen.lightrail.router.v1 import router_pb2, router_pb2_grpc
 from libs.rpc import Identity, Server, current
 from libs.runtime import Host
 from libs.runtime.clock import SystemClock
-from libs.runtime.module import Servicer
+from libs.runtime.opened import Servicer
 from libs.testing.eventually import eventually
 from services.metering.config import Settings
 from services.metering.main import MODULE

@@ -182,3 +182,6 @@ class Deploy(deploy_pb2_grpc.DeploymentServiceServicer):
 
     async def SampleInstances(self, request: Any, context: Any) -> Any:
         raise AssertionError("no route asks for it")
+
+    async def ListArtifactsInUse(self, request: Any, context: Any) -> Any:
+        raise AssertionError("no route asks for it")

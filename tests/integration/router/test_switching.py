@@ -15,6 +15,7 @@ pytestmark = pytest.mark.wheels
 SWITCHES = 50
 
 
+@pytest.mark.slow
 async def test_fifty_switches_under_load_fail_no_request(stand: Stand, calls: Calls) -> None:
     host = await calls.claim("svc_hello")
     current = apps.App("v0")

@@ -25,6 +25,8 @@ from services.router.domain.resources import Resource
 from services.router.domain.session import ROUTES
 
 RETRIES: Final = 2
+# Draws until one is another endpoint than those that were tried: of two, a dozen draws miss once in 4,000 times.
+DRAWS: Final = 12
 # Only what has surely not reached the app: safe for every method.
 RETRY_ON: Final = "connect-failure,refused-stream,reset-before-request"
 UNAVAILABLE: Final = 503
@@ -80,7 +82,7 @@ def forward(host: str, cluster: str) -> VirtualHost:
                     name="envoy.retry_host_predicates.previous_hosts", typed_config=packed(PreviousHostsPredicate())
                 )
             ],
-            host_selection_retry_max_attempts=3,
+            host_selection_retry_max_attempts=DRAWS,
         ),
     )
 

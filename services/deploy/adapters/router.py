@@ -33,7 +33,9 @@ class GrpcEdge:
         )
         return (await self._peer.call(self._stub.ClaimName, request, ctx)).name.url
 
-    async def publish(self, ctx: Ctx, pair: str, endpoints: Sequence[Endpoint], generation: int) -> None:
+    async def publish(
+        self, ctx: Ctx, pair: str, endpoints: Sequence[Endpoint], generation: int, deployment_id: str
+    ) -> None:
         """Returns when every edge sends new requests there; Unavailable: try again."""
         service_id, _, environment_id = pair.partition(PAIR_SEPARATOR)
         request = router_pb2.PublishEndpointsRequest(
@@ -44,6 +46,7 @@ class GrpcEdge:
                 for endpoint in endpoints
             ],
             generation=generation,
+            deployment_id=deployment_id,
         )
         await self._peer.call(self._stub.PublishEndpoints, request, ctx, timeout=PUBLISH_SECONDS)
 

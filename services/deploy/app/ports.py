@@ -239,7 +239,9 @@ class Edge(Protocol):
         """The service's URL; the same every time."""
         ...
 
-    async def publish(self, ctx: Ctx, pair: str, endpoints: Sequence[Endpoint], generation: int) -> None:
+    async def publish(
+        self, ctx: Ctx, pair: str, endpoints: Sequence[Endpoint], generation: int, deployment_id: str
+    ) -> None:
         """Returns when every edge sends new requests there; Unavailable: try again."""
         ...
 

@@ -243,7 +243,8 @@ class Rollout:
     async def _publish(self, pair: str, action: step.Publish) -> None:
         route = await self._store.route(pair)
         generation = route.generation + 1
-        await self._edge.publish(self._ctx, pair, action.endpoints, generation)
+        whose = await self._store.instance(action.endpoints[0].instance_id) if action.endpoints else None
+        await self._edge.publish(self._ctx, pair, action.endpoints, generation, whose.deployment_id if whose else "")
         await self._store.save_route(pair, replace(route, endpoints=action.endpoints, generation=generation))
 
     async def _go_live(self, action: step.GoLive) -> None:

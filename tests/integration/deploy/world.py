@@ -66,7 +66,9 @@ class Others:
     async def claim(self, ctx: Ctx, service: Service) -> str:
         return "http://web-production.localhost:8080"
 
-    async def publish(self, ctx: Ctx, pair: str, endpoints: Sequence[Endpoint], generation: int) -> None:
+    async def publish(
+        self, ctx: Ctx, pair: str, endpoints: Sequence[Endpoint], generation: int, deployment_id: str
+    ) -> None:
         latest = max((g for p, _, g in self.published if p == pair), default=-1)
         if generation >= latest:
             self.published.append((pair, tuple(endpoints), generation))

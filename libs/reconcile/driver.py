@@ -32,13 +32,11 @@ class Driver:
         self._failures: dict[str, int] = {}
 
     def wake(self, key: str | None = None) -> None:
-        """Asks for a look now; a key that is being worked on gets one more step, without a key every one does."""
+        """Asks for a look now; a key that is being worked on gets one more step, when it is the one named."""
         if key is not None and key in self._busy:
             self._busy[key].set()
-            return
-        for again in self._busy.values() if key is None else ():
-            again.set()
-        self._woken.set()
+        else:
+            self._woken.set()
 
     async def run(self) -> None:
         """Looks and works for ever. Being cancelled cancels the steps under way."""

@@ -79,17 +79,6 @@ async def test_wake_of_a_key_that_is_worked_on_gives_it_one_more_step() -> None:
         await eventually(lambda: work.steps == ["a", "a"])
 
 
-async def test_wake_without_a_key_during_a_step_is_not_lost() -> None:
-    work = Recorder("a")
-    work.gate.clear()
-    driver = Driver(work, SystemClock())
-    async with driven(driver):
-        await eventually(lambda: work.running == 1)
-        driver.wake()
-        work.gate.set()
-        await eventually(lambda: len(work.steps) >= 2)
-
-
 async def test_wake_ends_the_pause_of_a_key() -> None:
     work = Recorder("a")
     work.outcomes = [Again(3600)]

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from tests.chaos.patient import Patient
+from tests.e2e import processes
 from tests.e2e.load import load
 
 
@@ -44,13 +45,26 @@ async def test_deleting_jetstream_during_a_run_loses_nothing(patient: Patient) -
     await patient.settles()
 
 
-async def test_the_edge_boots_from_disk_while_no_service_runs(patient: Patient) -> None:
+async def test_the_edge_and_every_service_die_and_the_same_app_is_served_again(patient: Patient) -> None:
     app = patient.app
     before = app.processes()
     await patient.kill("envoy", "router")
     await patient.serves_again()
-    health = await app.platform.request("GET", "/api/v1/health")
-    assert health.status_code != 200, "the app is served before any service is back"
     assert app.processes() == before
+    await patient.parts_are_well()
+    await patient.settles()
+
+
+async def test_the_edge_serves_while_no_service_answers(patient: Patient) -> None:
+    app = patient.app
+    pid = await patient.services_pid()
+    processes.pause(pid)
+    try:
+        async with load(app.platform.port, app.host, per_second=50) as counts:
+            for _ in range(100):
+                await app.text()
+        assert counts.failed == 0, counts.failures
+    finally:
+        processes.resume(pid)
     await patient.parts_are_well()
     await patient.settles()

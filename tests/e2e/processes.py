@@ -75,6 +75,17 @@ def kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+def pause(pid: int) -> None:
+    """Stops a process where it is: it is there, and answers nobody."""
+    os.kill(pid, signal.SIGSTOP)
+
+
+def resume(pid: int) -> None:
+    """Lets a paused process go on; one that was ended meanwhile stays ended."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
 def kill_if_alive(pid: int) -> None:
     """Ends a process at once; one that ended by itself meanwhile is as good."""
     with suppress(ProcessLookupError):

@@ -82,7 +82,7 @@ class _Reader:
             if not (character.isalnum() or character in _IN_NAMES or character in _BLANK):
                 line = self._text[start : self._text.index("\n", start)]
                 raise self._wrong(start, f"“{_short(line)}” has “{character}” where a name stands")
-        raise AssertionError("unreachable: the text ends with a line break")
+        raise self._wrong(start - 1, "there is no name behind “export”")
 
     def _value(self) -> str:
         start = self._at

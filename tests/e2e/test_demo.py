@@ -7,7 +7,7 @@ import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx2
@@ -39,11 +39,16 @@ def home() -> Iterator[Platform]:
     made.stop()
 
 
+def as_typed(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what a `make` that runs these tests tells the `make` below it."""
+    return {name: value for name, value in environ.items() if name not in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS")}
+
+
 def make_demo(home: Platform) -> subprocess.CompletedProcess[str]:
     # The environment that runs this test is the one the demo needs: it is not made anew.
     return subprocess.run(
         ["make", "--old-file=.venv/stamp", "demo"],
-        cwd=ROOT, env=home.environ, capture_output=True, text=True, timeout=SECONDS, check=False,
+        cwd=ROOT, env=as_typed(home.environ), capture_output=True, text=True, timeout=SECONDS, check=False,
     )  # fmt: skip
 
 
@@ -115,7 +120,7 @@ def test_a_python_that_will_not_do_is_one_sentence(tmp_path: Path, python: str, 
         fake.chmod(0o755)
     done = subprocess.run(
         ["make", "demo", f"PYTHON={fake}"],
-        cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=SECONDS, check=False,
+        cwd=tmp_path, env=as_typed(os.environ), capture_output=True, text=True, timeout=SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode != 0
     said = [line for line in done.stderr.splitlines() if line and not line.startswith("make:")]

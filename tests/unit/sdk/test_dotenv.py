@@ -148,6 +148,7 @@ def test_a_line_gives_a_value(line: str, name: str, value: str) -> None:
         ("KEY='value\\'", "line 1: the quote ' is never closed"),
         ("A=1\n=value", "line 2: there is no name before “=”"),
         ("A='x\ny'\nB=${A", "line 3: .* is no variable"),
+        ("A=1\nexport ", "line 2: there is no name behind “export”"),
         ("B=${1}", "line 1: .* is no variable"),
         ("B=${A:?set it}", "line 1: A has no value: set it"),
     ],

@@ -13,12 +13,13 @@ from libs.db import run_leased
 from libs.facts import Outbox
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
+from libs.keyring.local import LocalKeyring
 from libs.reconcile import Driver
 from libs.runtime import Follow, Host, Module, Opened
 from libs.telemetry import get_logger
 from services.deploy.adapters.build import GrpcBuilds
 from services.deploy.adapters.health import check_health
-from services.deploy.adapters.keyring import LocalKeyring
+from services.deploy.adapters.keyring import DeploymentKeyring
 from services.deploy.adapters.process_runtime import ProcessRuntime
 from services.deploy.adapters.project import GrpcProjects
 from services.deploy.adapters.router import GrpcEdge
@@ -53,7 +54,7 @@ async def open_deploy(host: Host) -> AsyncIterator[Opened]:
     async with host.database(MIGRATIONS, max_size=8) as db:
         store = PostgresStore(db, _recorder(host.outbox(db)))
         logs = PostgresLogs(db, keep_days=config.log_days)
-        keyring = LocalKeyring(config.secrets_key_file)
+        keyring = DeploymentKeyring(LocalKeyring.from_file(config.secrets_key_file, "deployment"))
         projects = GrpcProjects(host.peer("project"))
         builds = GrpcBuilds(host.peer("build"))
         edge = GrpcEdge(host.peer("router"))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from libs.config import load
+from libs.keyring.local import LocalKeyring
 from libs.runtime import Host, Module, Opened
-from services.project.adapters.keyring import FileKeyring
 from services.project.adapters.randomness import SystemRandomness
 from services.project.adapters.router import RouterHostNames
 from services.project.app.domains import Domains
@@ -32,7 +32,7 @@ MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
 async def open_project(host: Host) -> AsyncIterator[Opened]:
     """Opens the service; Invalid when the secrets key is missing, exposed, a placeholder, or the wrong one."""
     config = load(Config, host.environ)
-    keyring = FileKeyring.from_file(config.secrets_key_file)
+    keyring = LocalKeyring.from_file(config.secrets_key_file, "variable")
     async with host.database(MIGRATIONS) as db:
         variables = PostgresVariables(db, keyring)
         await variables.check_key()

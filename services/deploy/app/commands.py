@@ -83,7 +83,7 @@ class Commands:
             replicas=service.settings.replicas,
             resources=service.settings.resources,
         )
-        return await self._queue(deployment, "", self._extra(old, await self._store.extra_variables(old.id)))
+        return await self._queue(deployment, "", await self._extra(old, await self._store.extra_variables(old.id)))
 
     async def rollback(self, ctx: Ctx, deployment_id: str) -> Deployment:
         """Queues a deployment of an older one's artifact, variables and settings; nothing is built."""
@@ -123,7 +123,7 @@ class Commands:
             went_live_at=None,
             settings=None,
         )
-        extra = self._extra(active, await self._store.extra_variables(active.id))
+        extra = await self._extra(active, await self._store.extra_variables(active.id))
         return await self._queue(deployment, "", extra)
 
     async def delete(self, ctx: Ctx, deployment_id: str) -> Deployment:
@@ -172,7 +172,7 @@ class Commands:
         )
 
     async def _queue(self, deployment: Deployment, key: str, variables: Mapping[str, str]) -> Deployment:
-        sealed = self._keyring.seal(msgspec.json.encode(dict(variables)), deployment.id) if variables else b""
+        sealed = await self._keyring.seal(msgspec.json.encode(dict(variables)), deployment.id) if variables else b""
         async with self._store.work():
             since = self._clock.now() - KEY_LIFETIME
             if key and (earlier := await self._store.by_key(deployment, key, since)) is not None:
@@ -185,8 +185,8 @@ class Commands:
             await self._store.record(DeploymentChanged(deployment))
         return deployment
 
-    def _extra(self, old: Deployment, sealed: bytes) -> dict[str, str]:
-        return msgspec.json.decode(self._keyring.open(sealed, old.id), type=dict[str, str]) if sealed else {}
+    async def _extra(self, old: Deployment, sealed: bytes) -> dict[str, str]:
+        return msgspec.json.decode(await self._keyring.open(sealed, old.id), type=dict[str, str]) if sealed else {}
 
 
 def _check(wanted: NewDeployment) -> None:

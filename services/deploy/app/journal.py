@@ -108,7 +108,7 @@ class Journal:
         if deployment_id not in self._voices:
             release = await self._store.release(deployment_id)
             values = msgspec.json.decode(
-                self._keyring.open(release.sealed_variables, deployment_id), type=dict[str, str]
+                await self._keyring.open(release.sealed_variables, deployment_id), type=dict[str, str]
             )
             deployment = await self._store.get(platform("deploy"), deployment_id)
             self._voices[deployment_id] = _Voice(

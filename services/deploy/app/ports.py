@@ -253,11 +253,11 @@ class Edge(Protocol):
 class Keyring(Protocol):
     """Seals what is secret at rest."""
 
-    def seal(self, plain: bytes, context: str) -> bytes:
+    async def seal(self, plain: bytes, context: str) -> bytes:
         """Encrypts; `context` must be given again to open it."""
         ...
 
-    def open(self, sealed: bytes, context: str) -> bytes:
+    async def open(self, sealed: bytes, context: str) -> bytes:
         """Decrypts; Invalid when it was not sealed so."""
         ...
 

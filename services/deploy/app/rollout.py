@@ -129,9 +129,9 @@ class Rollout:
         if deployment.trigger is Trigger.ROLLBACK:
             old = await self._store.release(deployment.origin_id)
             await self._builds.artifact(self._ctx, old.artifact.digest)  # NotFound now, rather than at the start
-            plain = self._keyring.open(old.sealed_variables, deployment.origin_id)
+            plain = await self._keyring.open(old.sealed_variables, deployment.origin_id)
             release = replace(
-                old, deployment_id=deployment.id, sealed_variables=self._keyring.seal(plain, deployment.id)
+                old, deployment_id=deployment.id, sealed_variables=await self._keyring.seal(plain, deployment.id)
             )
             version = deployment.variables_version
         else:
@@ -145,7 +145,8 @@ class Rollout:
             self._ctx, deployment.service_id, deployment.environment_id, deployment.id
         )
         sealed = await self._store.extra_variables(deployment.id)
-        extra = msgspec.json.decode(self._keyring.open(sealed, deployment.id), type=dict[str, str]) if sealed else {}
+        opened = await self._keyring.open(sealed, deployment.id) if sealed else b"{}"
+        extra = msgspec.json.decode(opened, type=dict[str, str])
         values = msgspec.json.encode({**variables.values, **extra})
         resolved = replace(
             settings,
@@ -157,7 +158,7 @@ class Rollout:
             deployment.id,
             artifact,
             resolved,
-            self._keyring.seal(values, deployment.id),
+            await self._keyring.seal(values, deployment.id),
             (*variables.secret_names, *secret_looking(extra)),
         )
         return release, variables.version
@@ -182,7 +183,7 @@ class Rollout:
         release = await self._store.release(instance.deployment_id)
         deployment = await self._store.get(self._ctx, instance.deployment_id)
         try:
-            plain = self._keyring.open(release.sealed_variables, deployment.id)
+            plain = await self._keyring.open(release.sealed_variables, deployment.id)
         except Invalid as failure:
             return await self._move(step.Move(deployment, _ending(deployment), f"It could not be started: {failure}"))
         values = msgspec.json.decode(plain, type=dict[str, str]) | {

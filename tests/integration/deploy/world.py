@@ -80,10 +80,10 @@ class Others:
 class PlainKeyring:
     """Binds to the context, hides nothing."""
 
-    def seal(self, plain: bytes, context: str) -> bytes:
+    async def seal(self, plain: bytes, context: str) -> bytes:
         return context.encode() + b"|" + plain
 
-    def open(self, sealed: bytes, context: str) -> bytes:
+    async def open(self, sealed: bytes, context: str) -> bytes:
         bound, _, plain = sealed.partition(b"|")
         assert bound == context.encode()
         return plain

@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from libs.kernel.errors import Invalid
 from libs.kernel.secret import Secret
-from services.project.app.ports import Place
 
+# Where a value belongs, in parts.
+Place = tuple[str, ...]
 FORMAT: Final = b"\x01"
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -35,17 +36,18 @@ OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 HOW: Final = "Make one with: openssl rand -base64 32 > FILE; chmod 600 FILE."
 
 
-class FileKeyring:
-    """Encrypts under the key it is given; see `from_file`."""
+class LocalKeyring:
+    """Encrypts under a key-encryption key; what was sealed for one purpose opens for no other."""
 
-    def __init__(self, key: Secret[bytes]) -> None:
+    def __init__(self, key: Secret[bytes], purpose: str) -> None:
         self._key = AESGCM(key.reveal())
         self._id = hashlib.sha256(b"lightrail key id\0" + key.reveal()).hexdigest()[:16]
+        self._purpose = purpose
 
     @classmethod
-    def from_file(cls, path: Path) -> FileKeyring:
+    def from_file(cls, path: Path, purpose: str) -> LocalKeyring:
         """Reads 32 bytes in base64; Invalid when the file is missing, readable by others, or holds no real key."""
-        return cls(read_key(path))
+        return cls(read_key(path), purpose)
 
     @property
     def key_id(self) -> str:
@@ -54,11 +56,11 @@ class FileKeyring:
 
     async def seal(self, items: Sequence[tuple[Place, bytes]]) -> list[bytes]:
         """The ciphertext of each value, for its place, under a fresh data key."""
-        return [self._sealed(plain, _bound(place)) for place, plain in items]
+        return [self._sealed(plain, self._bound(place)) for place, plain in items]
 
     async def open(self, items: Sequence[tuple[Place, bytes]]) -> list[bytes]:
-        """What each box holds; Invalid when one was changed, moved, or sealed with another key."""
-        return [self._opened(box, _bound(place)) for place, box in items]
+        """What each box holds; Invalid when one was changed, moved, or sealed with another key or purpose."""
+        return [self._opened(box, self._bound(place)) for place, box in items]
 
     def _sealed(self, plain: bytes, bound: bytes) -> bytes:
         data_key = os.urandom(KEY_BYTES)
@@ -78,6 +80,12 @@ class FileKeyring:
                 "A stored value does not open: it was changed or moved, or belongs to another key.",
                 hint="Start the platform with the secrets key it was encrypted with.",
             ) from error
+
+    def _bound(self, place: Place) -> bytes:
+        """Purpose and place as authenticated data; parts hold no zero byte, so no two places look alike."""
+        if any("\0" in part for part in place):
+            raise Invalid("The place of a value holds a zero byte.")
+        return "\0".join((f"lightrail {self._purpose}", *place)).encode()
 
 
 def read_key(path: Path) -> Secret[bytes]:
@@ -109,10 +117,3 @@ def read_key(path: Path) -> Secret[bytes]:
 def _without_waiting(path: str, flags: int) -> int:
     """Opens a file; a pipe that nobody writes to does not hold the start up."""
     return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _bound(place: Place) -> bytes:
-    """The place as authenticated data; parts hold no zero byte, so no two places look alike."""
-    if any("\0" in part for part in place):
-        raise Invalid("The place of a value holds a zero byte.")
-    return "\0".join(("lightrail variable", *place)).encode()

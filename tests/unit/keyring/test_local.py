@@ -10,7 +10,7 @@ import pytest
 
 from libs.kernel.errors import Invalid
 from libs.kernel.secret import Secret
-from services.project.adapters.keyring import FileKeyring, read_key
+from libs.keyring.local import LocalKeyring, read_key
 
 PLACE = ("wsp_1", "env_1", "svc_1", "TOKEN", "open")
 KEY = bytes(range(32))
@@ -24,7 +24,7 @@ def key_file(folder: Path, text: str, mode: int = 0o600) -> Path:
 
 
 async def test_a_value_comes_back(tmp_path: Path) -> None:
-    keyring = FileKeyring.from_file(key_file(tmp_path, base64.b64encode(KEY).decode() + "\n"))
+    keyring = LocalKeyring.from_file(key_file(tmp_path, base64.b64encode(KEY).decode() + "\n"), "variable")
     boxes = await keyring.seal([(PLACE, b"hunter2"), (PLACE, b""), (PLACE, b"hunter2")])
     assert await keyring.open([(PLACE, box) for box in boxes]) == [b"hunter2", b"", b"hunter2"]
     assert boxes[0] != boxes[2]
@@ -33,7 +33,7 @@ async def test_a_value_comes_back(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("part", range(len(PLACE)))
 async def test_a_box_in_another_place_does_not_open(part: int) -> None:
-    keyring = FileKeyring(Secret(KEY))
+    keyring = LocalKeyring(Secret(KEY), "variable")
     box = (await keyring.seal([(PLACE, b"hunter2")]))[0]
     moved = tuple(text + "x" if index == part else text for index, text in enumerate(PLACE))
     with pytest.raises(Invalid, match="changed or moved"):
@@ -41,7 +41,7 @@ async def test_a_box_in_another_place_does_not_open(part: int) -> None:
 
 
 async def test_places_that_read_alike_are_not_alike() -> None:
-    keyring = FileKeyring(Secret(KEY))
+    keyring = LocalKeyring(Secret(KEY), "variable")
     box = (await keyring.seal([(("a", "bc"), b"x")]))[0]
     with pytest.raises(Invalid):
         await keyring.open([(("ab", "c"), box)])
@@ -50,7 +50,7 @@ async def test_places_that_read_alike_are_not_alike() -> None:
 
 
 async def test_a_changed_byte_anywhere_is_noticed() -> None:
-    keyring = FileKeyring(Secret(KEY))
+    keyring = LocalKeyring(Secret(KEY), "variable")
     box = (await keyring.seal([(PLACE, b"hunter2")]))[0]
     for index in range(len(box)):
         changed = bytearray(box)
@@ -62,10 +62,16 @@ async def test_a_changed_byte_anywhere_is_noticed() -> None:
 
 
 async def test_another_key_opens_nothing_and_has_another_id() -> None:
-    one, other = FileKeyring(Secret(KEY)), FileKeyring(Secret(KEY[::-1]))
-    assert one.key_id == FileKeyring(Secret(KEY)).key_id != other.key_id
+    one, other = LocalKeyring(Secret(KEY), "variable"), LocalKeyring(Secret(KEY[::-1]), "variable")
+    assert one.key_id == LocalKeyring(Secret(KEY), "variable").key_id != other.key_id
     with pytest.raises(Invalid, match="another key"):
         await other.open([(PLACE, (await one.seal([(PLACE, b"x")]))[0])])
+
+
+async def test_a_box_of_another_purpose_does_not_open() -> None:
+    box = (await LocalKeyring(Secret(KEY), "deployment").seal([(PLACE, b"x")]))[0]
+    with pytest.raises(Invalid, match="changed or moved"):
+        await LocalKeyring(Secret(KEY), "variable").open([(PLACE, box)])
 
 
 @pytest.mark.parametrize(

@@ -65,19 +65,24 @@ class Follower:
             cursor = await self._position()
             if fact.sequence == cursor + 1:
                 await self._react(fact)
-            elif fact.sequence > cursor:
-                await self._drain()
+        if fact.sequence > cursor + 1:
+            await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Reacts to everything the source has that was not seen yet."""
-        async with self._one_at_a_time:
-            await self._drain()
+        """Reacts to everything the source has that was not seen yet.
 
-    async def _drain(self) -> None:
-        while facts := await self._read(await self._position()):
-            await self._skip_forgotten(facts[0])
-            for fact in facts:
-                await self._react(fact)
+        A source that does not answer holds up nobody: what the bus brings meanwhile is taken.
+        """
+        while facts := await self._read(await self._known()):
+            async with self._one_at_a_time:
+                await self._skip_forgotten(facts[0])
+                for fact in facts:
+                    if fact.sequence > await self._position():
+                        await self._react(fact)
+
+    async def _known(self) -> int:
+        async with self._one_at_a_time:
+            return await self._position()
 
     async def _skip_forgotten(self, oldest: Fact) -> None:
         """Moves to the oldest fact the source still has, when what came before was deleted by age."""

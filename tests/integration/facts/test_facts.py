@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +28,10 @@ class World:
         self.relay = Relay(db, self.outbox, bus, clock)
         self.seen: list[str] = []
         self.fail: Callable[[Fact], None] = lambda _fact: None
+        # The source answers while this is set.
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.asked = 0
 
         async def react(fact: Fact) -> None:
             self.fail(fact)
@@ -40,8 +44,13 @@ class World:
             service=f"{name}f",
             source=name,
             reactions={f"lightrail.{name}.thing.done.v1": react},
-            read=self.outbox.read,
+            read=self.read,
         )
+
+    async def read(self, after: int) -> Sequence[Fact]:
+        self.asked += 1
+        await self.answers.wait()
+        return await self.outbox.read(after)
 
     async def tell(self, *texts: str, subject: str = "thing.done") -> None:
         for text in texts:
@@ -104,6 +113,22 @@ async def test_fact_the_bus_never_brought_is_fetched_from_the_source(world: Worl
     await world.outbox.number()
     await world.follower.take((await world.outbox.read(2))[0])
     assert world.seen == ["a", "b", "c"]
+
+
+async def test_what_the_bus_brings_is_taken_while_the_source_does_not_answer(world: World) -> None:
+    await world.tell("a", "b")
+    await world.outbox.number()
+    facts = await world.outbox.read(0)
+    world.answers.clear()
+    async with asyncio.TaskGroup() as group:
+        looking = group.create_task(world.follower.catch_up())
+        await eventually(lambda: world.asked == 1)
+        for fact in facts:
+            await world.follower.take(fact)
+        assert world.seen == ["a", "b"]
+        world.answers.set()
+        await looking
+    assert world.seen == ["a", "b"]
 
 
 async def test_duplicate_is_reacted_to_once(world: World) -> None:

@@ -129,6 +129,7 @@ def _print(plan: BuildPlan) -> None:
         asked = f" ({runtime.asked_by})" if runtime.asked_by else ""
         rows.append(("needs", f"{runtime.name} {runtime.constraint or '(any version)'}{asked}"))
     rows += [(step.name, show(command)) for step in plan.steps for command in step.commands]
+    rows += [("network", f"none in the step {step.name}") for step in plan.steps if not step.network]
     rows += [("release", plan.release_command)] if plan.release_command else []
     rows.append(("start", f"{plan.start_command or 'the image itself'} ({plan.start_from})"))
     rows.append(("kind", plan.kind))

@@ -78,7 +78,8 @@ def _versioned(runtime: Runtime, settings: PlanSettings) -> Runtime:
 
 
 def _steps(settings: PlanSettings, draft: Draft) -> tuple[Step, ...]:
-    steps = list(draft.before)
+    """The steps, with the network for those that install, and for those that build unless somebody closed it."""
+    steps = [replace(step, network=True) for step in draft.before]
     install = draft.install
     if settings.install_command:
         template = install or Step("install", ())
@@ -86,13 +87,15 @@ def _steps(settings: PlanSettings, draft: Draft) -> tuple[Step, ...]:
             template, commands=_expanded(settings.install_command, template.commands), inputs=EVERYTHING, files={}
         )
     if install is not None and install.commands:
-        steps.append(install)
+        steps.append(replace(install, network=True))
     build = draft.build
     if settings.build_command:
         build = replace(build, commands=_expanded(settings.build_command, build.commands))
     if build.commands:
         made = {step.output for step in steps}
-        steps.append(replace(build, changes=tuple(one for one in build.changes if one in made)))
+        changes = tuple(one for one in build.changes if one in made)
+        # Fonts, plug-ins and modules are fetched by build commands too, so they keep the network until told otherwise.
+        steps.append(replace(build, changes=changes, network=not settings.offline))
     return tuple(steps)
 
 

@@ -45,6 +45,8 @@ class PlanSettings:
     versions: Mapping[str, str] = field(default_factory=dict)
     # Variables for the build and for what it makes.
     environment: Mapping[str, str] = field(default_factory=dict)
+    # Build commands reach no network.
+    offline: bool = False
     # Who said so, by the field's name; those not named came from the service's settings.
     sources: Mapping[str, str] = field(default_factory=dict)
 
@@ -84,6 +86,8 @@ class Step:
     # Download caches of tools shared by the workspace's builds: uv, npm
     caches: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    # Whether the commands reach the network; without it there is nothing but a loopback of their own.
+    network: bool = False
 
 
 @dataclass(frozen=True, slots=True)

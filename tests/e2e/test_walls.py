@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from pathlib import Path
 
 from libs.embedded import exposure
@@ -43,6 +44,20 @@ class Page(BaseHTTPRequestHandler):
 ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forever()
 """
 
+# What a build command reaches of the same doors.
+ASKING = """
+import http.client, sys
+
+for port in sys.argv[1:]:
+    for door in ("/config_dump", "/server_info", "/traces", "/api/v1/deployments"):
+        connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=1)
+        try:
+            connection.request("GET", door)
+            print("door", port, connection.getresponse().status)
+        except (OSError, http.client.HTTPException):
+            print("door", port, 0)
+"""
+
 
 async def ports(platform: Platform) -> list[int]:
     """Every port but the edge's on which a part of the platform listens."""
@@ -59,8 +74,10 @@ async def test_an_application_reaches_no_admin_page_no_traces_and_no_socket(
 ) -> None:
     app = await application("slow-start")
     app.write("main.py", PROGRAM)
-    await app.up()
+    app.write("ask.py", ASKING)
     listening = await ports(platform)
+    await app.settings(build_command=f"python ask.py {' '.join(map(str, listening))}")
+    await app.up()
     paths = [platform.home, platform.home / "envoy" / "doors" / "admin.sock", platform.home / "keys"]
     # Else the application would not be kept from anything.
     assert missing(paths) == []
@@ -71,3 +88,9 @@ async def test_an_application_reaches_no_admin_page_no_traces_and_no_socket(
     # The parts that speak HTTP did answer: they were reached, and refused.
     assert 401 in {status for _, _, status in told["answers"]}
     assert told["seen"] == []
+    # A step of a build shares the machine's network too, and is told no more.
+    lines = [line["text"].split() for line in (await app.lr("logs", "--build", "--json")).lines()]
+    asked = [(int(line[1]), int(line[2])) for line in lines if line[:1] == ["door"]]
+    assert {port for port, _ in asked} == set(listening)
+    assert [row for row in asked if row[1] == HTTPStatus.OK] == []
+    assert HTTPStatus.UNAUTHORIZED in {status for _, status in asked}

@@ -30,6 +30,9 @@ class BuildSection:
     output_directory: Annotated[
         str, Meta(description="Folder that the build writes and the platform serves, instead of a start command.")
     ] = ""
+    network: Annotated[
+        bool, Meta(description="false: build commands reach no network. Installing dependencies always does.")
+    ] = True
     versions: Annotated[
         dict[str, str], Meta(description='Versions of runtimes and package managers, as in node = "22".')
     ] = field(default_factory=dict)
@@ -70,7 +73,9 @@ def read_manifest(tree: Tree) -> Reading | None:
         ) from error
     for section in (manifest.build, manifest.deploy):
         for one in fields(section):
-            found.set(one.name, getattr(section, one.name))
+            if one.name != "network":
+                found.set(one.name, getattr(section, one.name))
+    found.set("offline", not manifest.build.network)
     found.judge(_keys())
     return found
 

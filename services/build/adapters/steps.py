@@ -64,7 +64,7 @@ class Commands:
                 cwd=APP,
                 mounts=room.mounts,
                 owner=owner_of(job),
-                network=True,
+                network=step.network,
                 limits=self.limits,
             )
             try:

@@ -83,6 +83,15 @@ async def test_commands_run_in_order_as_the_workspaces_own_user() -> None:
     assert {spec.owner for spec in sandbox.specs} == {"build:wsp_1"}
 
 
+@pytest.mark.parametrize("network", [True, False])
+async def test_a_step_has_a_network_when_its_plan_says_so(*, network: bool) -> None:
+    sandbox = Ending([Exit(code=0)])
+    step = Step("build", (("true",),), network=network)
+    await Commands(sandbox, Limits(), 9).run(Job(BUILD, "", Variables()), step, Room("/py", (), {}), Quiet())
+    assert [spec.network for spec in sandbox.specs] == [network]
+    assert not Step("test", ()).network
+
+
 @pytest.mark.parametrize(
     ("user", "step", "expected"),
     [

@@ -34,6 +34,7 @@ from services.build.adapters.workdir import WorkDirs
 from services.build.app.builds import BuildDesk
 from services.build.app.calloff import CallOff
 from services.build.app.collect import Collector, Window
+from services.build.app.pipeline import Pipeline
 from services.build.app.reactions import Reactions
 from services.build.app.run import BuildRunner
 from services.build.app.uploads import Uploads
@@ -79,11 +80,10 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
             work=db.tx,
             facts=facts,
             builds=builds,
-            snapshots=snapshots,
             log=log,
             artifacts=artifacts,
-            projects=projects,
             builder=builder,
+            pipeline=Pipeline(builds, snapshots, projects, builder),
             wakes=wakes,
             clock=host.clock,
             owner=new_id("run", host.clock),

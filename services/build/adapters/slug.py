@@ -74,6 +74,19 @@ class _Site:
 
 
 @dataclass(frozen=True, slots=True)
+class SlugBuilt:
+    """What was built: its layers are stored."""
+
+    blobs: Blobs
+    artifact: Artifact
+
+    async def publish(self, output: Output) -> Artifact:  # noqa: ARG002 - there is nothing to say
+        """Stores the manifest."""
+        await self.blobs.put_bytes(self.artifact.canonical())
+        return self.artifact
+
+
+@dataclass(frozen=True, slots=True)
 class SlugBuilder:
     """Builds in `work`, with download caches per workspace in `caches`."""
 
@@ -104,8 +117,8 @@ class SlugBuilder:
         unpack(archive, source, limits=self.source_limits, digest=job.snapshot_digest)
         return read_tree(source)
 
-    async def execute(self, job: Job, plan: BuildPlan, output: Output) -> Artifact:
-        """Runs the steps, packs the layers, stores the manifest."""
+    async def build(self, job: Job, plan: BuildPlan, output: Output) -> SlugBuilt:
+        """Runs the steps and packs the layers."""
         root = self.work.of(job.build.id)
         app = root / "source" / plan.root_directory if plan.root_directory else root / "source"
         site = _Site(job, plan, root, app, await self.runtimes.find(plan.runtime), output)
@@ -119,7 +132,7 @@ class SlugBuilder:
             else:
                 await self._build(site, step)
             await output.say(step.name, f"{step.name} took {self.clock.monotonic() - begun:.1f} s")
-        return await self._publish(site)
+        return SlugBuilt(self.blobs, await self._packed(site))
 
     async def clean(self, build_id: str) -> None:
         """Removes the build's work directory."""
@@ -181,8 +194,8 @@ class SlugBuilder:
             await asyncio.to_thread(self.sandbox.adopt_owner, output.folder, owner_of(site.job))
         return output.folder
 
-    async def _publish(self, site: _Site) -> Artifact:
-        """Packs the source as it is now, and stores what a runtime needs to know."""
+    async def _packed(self, site: _Site) -> Artifact:
+        """Packs the source as it is now, and says what a runtime needs to know."""
         plan = site.plan
         app = await self._pack(site, site.app, APP, writable=True, mounts=tuple(site.outputs))
         # What only the build needed stays behind when nothing but files is served.
@@ -194,7 +207,7 @@ class SlugBuilder:
             toolchain = await self.runtimes.find(Runtime("files"))
             layers.append(await self._file_server(site, toolchain))
             path = [f"{TOOLS}/bin"]
-        artifact = Artifact(
+        return Artifact(
             layers=tuple(layers),
             start_command=plan.start_command,
             working_directory=APP,
@@ -203,8 +216,6 @@ class SlugBuilder:
             environment={"LANG": "C.UTF-8", **plan.environment, "PATH": ":".join((*path, *SYSTEM_PATH))},
             host_paths=toolchain.host_paths,
         )
-        await self.blobs.put_bytes(artifact.canonical())
-        return artifact
 
     async def _file_server(self, site: _Site, toolchain: Toolchain) -> Layer:
         folder = await asyncio.to_thread(self.tools.file_server, toolchain.program)

@@ -10,10 +10,10 @@ from typing import Protocol
 
 from libs.kernel.context import Ctx
 from libs.plans.plan import BuildPlan, PlanSettings
-from libs.plans.tree import Tree
 from services.build.domain.facts import BuildFact
 from services.build.domain.model import Artifact, Build, BuildState, Layer, LogLine, Snapshot
 from services.build.domain.queue import Waiting
+from services.build.domain.stages import Stage
 
 
 class Work(Protocol):
@@ -100,6 +100,10 @@ class Builds(Protocol):
 
     async def planned(self, lease: Lease, plan: BuildPlan) -> None:
         """Notes what will be done."""
+        ...
+
+    async def staged(self, lease: Lease, stages: Sequence[Stage]) -> None:
+        """Notes how far it is; nothing when the lease is lost."""
         ...
 
     async def finish(
@@ -233,27 +237,6 @@ class Job:
     build: Build
     snapshot_digest: str
     variables: Variables
-
-
-class Builder(Protocol):
-    """A way of building: fetches the source, executes a plan, leaves nothing behind."""
-
-    @property
-    def secrets(self) -> frozenset[str]:
-        """Values of the machine's own configuration that no log may show."""
-        ...
-
-    async def fetch(self, job: Job) -> Tree:
-        """Lays the source out in a fresh work directory of this job."""
-        ...
-
-    async def execute(self, job: Job, plan: BuildPlan, output: Output) -> Artifact:
-        """Does what the plan says. BuildFault when a command of the user's fails."""
-        ...
-
-    async def clean(self, build_id: str) -> None:
-        """Removes every work directory of this build; harmless when there is none."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,27 +8,15 @@ from datetime import timedelta
 from typing import Final
 
 from libs.kernel.clock import Clock
-from libs.kernel.errors import Failure, Unavailable
-from libs.plans.detect import make_plan
+from libs.kernel.errors import Unavailable
 from libs.plans.faults import BuildFault
-from libs.plans.plan import BuildPlan, PlanSettings
-from services.build.app.ports import (
-    Artifacts,
-    Builder,
-    Builds,
-    Facts,
-    Job,
-    Lease,
-    Log,
-    Projects,
-    Snapshots,
-    Variables,
-    Work,
-)
+from services.build.app.building import Builder
+from services.build.app.pipeline import Attempt, Pipeline
+from services.build.app.ports import Artifacts, Builds, Facts, Lease, Log, Work
+from services.build.app.stages import Board
 from services.build.app.wakes import Wakes
 from services.build.app.writer import PERIOD, Writer
 from services.build.domain.facts import BuildFailed, BuildStarted, BuildSucceeded
-from services.build.domain.log import credentials
 from services.build.domain.model import MOST_ATTEMPTS, Artifact, Build, BuildState
 
 # Seconds a dead process's build waits for another.
@@ -67,11 +55,10 @@ class BuildRunner:
     work: Work
     facts: Facts
     builds: Builds
-    snapshots: Snapshots
     log: Log
     artifacts: Artifacts
-    projects: Projects
     builder: Builder
+    pipeline: Pipeline
     wakes: Wakes
     clock: Clock
     owner: str
@@ -88,10 +75,11 @@ class BuildRunner:
             return None
         build, lease = claimed
         writer = Writer(self.log, lease, self.wakes, self.clock, after=await self.log.last(build.id))
+        attempt = Attempt(build, lease, Board(self.builds, lease, self.clock), writer)
         try:
-            outcome = await self._guarded(build, lease, writer)
+            outcome = await self._guarded(attempt)
             if outcome is not None:
-                await self._settle(build, lease, writer, outcome)
+                await self._settle(attempt, outcome)
         except BaseException:
             # The platform stops, or something it needs is away: the next try need not wait for the lease.
             await self._give_back(lease)
@@ -126,62 +114,33 @@ class BuildRunner:
                 await self.facts.record(BuildStarted(build.id, build.deployment_id, build.workspace_id))
         return build, Lease(build.id, self.owner, build.attempt)
 
-    async def _guarded(self, build: Build, lease: Lease, writer: Writer) -> Artifact | Fault | Broken | None:
+    async def _guarded(self, attempt: Attempt) -> Artifact | Fault | Broken | None:
         """What came of it; None when the build was called off or taken over meanwhile."""
         async with asyncio.TaskGroup() as group:
-            work = group.create_task(self._attempt(build, lease, writer), name=f"build:{build.id}")
+            work = group.create_task(self._attempt(attempt), name=f"build:{attempt.build.id}")
             beside = [
-                group.create_task(self._watch(lease, work), name=f"watch:{build.id}"),
-                group.create_task(self._write(writer), name=f"log:{build.id}"),
+                group.create_task(self._watch(attempt.lease, work), name=f"watch:{attempt.build.id}"),
+                group.create_task(self._write(attempt.writer), name=f"log:{attempt.build.id}"),
             ]
             await asyncio.wait([work])
             for task in beside:
                 task.cancel()
         return None if work.cancelled() else work.result()
 
-    async def _attempt(self, build: Build, lease: Lease, writer: Writer) -> Artifact | Fault | Broken:
+    async def _attempt(self, attempt: Attempt) -> Artifact | Fault | Broken:
         time = asyncio.timeout(self.deadline)
         try:
-            if build.attempt > 1:
-                await writer.say("detect", "The build was interrupted; it starts again from the beginning.")
-            await self.builder.clean(build.id)
+            if attempt.build.attempt > 1:
+                await attempt.writer.say("fetch", "The build was interrupted; it starts again from the beginning.")
+            await self.builder.clean(attempt.build.id)
             async with time:
-                return await self._pipeline(build, lease, writer)
+                return await self.pipeline.run(attempt)
         except BuildFault as fault:
             return Fault(str(fault))
         except Exception as error:  # noqa: BLE001 - any other fault is the platform's: told apart here, raised in run()
             if isinstance(error, TimeoutError) and time.expired():
                 return Fault(f"The build took longer than {_minutes(self.deadline)}, so it was stopped.")
             return Broken(error)
-
-    async def _pipeline(self, build: Build, lease: Lease, writer: Writer) -> Artifact:
-        job, plan = await self._plan(build, lease, writer)
-        return await self.builder.execute(job, plan, writer)
-
-    async def _plan(self, build: Build, lease: Lease, writer: Writer) -> tuple[Job, BuildPlan]:
-        found = await self.snapshots.get(build.snapshot_id, [build.workspace_id])
-        if found is None:
-            raise BuildFault(f"The source {build.snapshot_id} is not there any more.", hint="Upload it again.")
-        settings, variables = await self._told(build)
-        writer.hide(variables.secrets | credentials(variables.values.values()) | self.builder.secrets)
-        job = Job(build, found[0].digest, variables)
-        plan = make_plan(await self.builder.fetch(job), settings)
-        await self.builds.planned(lease, plan)
-        framework = f" with {plan.framework}" if plan.framework else ""
-        await writer.say("detect", f"{plan.provider}{framework}, found by {', '.join(plan.evidence)}")
-        await writer.say("detect", f"start command: {plan.start_command} ({plan.start_from})")
-        for warning in plan.warnings:
-            await writer.say("detect", f"note: {warning}")
-        return job, plan
-
-    async def _told(self, build: Build) -> tuple[PlanSettings, Variables]:
-        """What the service's owner set; what is wrong with it is the owner's fault."""
-        try:
-            return await self.projects.settings(build), await self.projects.variables(build)
-        except Unavailable:
-            raise
-        except Failure as failure:
-            raise BuildFault(str(failure)) from failure
 
     async def _watch(self, lease: Lease, work: asyncio.Task[Artifact | Fault | Broken]) -> None:
         """Keeps the lease, and stops the work when it is lost."""
@@ -208,10 +167,11 @@ class BuildRunner:
             except Unavailable:
                 continue  # the lines wait, and so do the programs once there are too many
 
-    async def _settle(self, build: Build, lease: Lease, writer: Writer, outcome: Artifact | Fault | Broken) -> None:
+    async def _settle(self, attempt: Attempt, outcome: Artifact | Fault | Broken) -> None:
+        build, lease, writer = attempt.build, attempt.lease, attempt.writer
         if isinstance(outcome, Broken):
             if build.attempt < MOST_ATTEMPTS:
-                await writer.say("detect", f"The platform could not go on: {outcome.error}")
+                await writer.say("publish", f"The platform could not go on: {outcome.error}")
                 await writer.write()
                 raise outcome.error
             outcome = Fault(f"The platform could not build this, {MOST_ATTEMPTS} times: {outcome.error}")
@@ -222,6 +182,7 @@ class BuildRunner:
         await writer.write()
         now = self.clock.now()
         async with self.work():
+            await self.builds.staged(lease, attempt.board.ended(outcome.reason if isinstance(outcome, Fault) else ""))
             if isinstance(outcome, Artifact):
                 await self._succeed(build, lease, outcome)
             elif await self.builds.finish(lease, BuildState.FAILED, now, reason=outcome.reason):

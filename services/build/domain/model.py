@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from services.build.domain.stages import NOTHING_DONE, Stage, settled
+
 
 class BuildState(StrEnum):
     """Where a build is."""
@@ -72,6 +74,15 @@ class Build:
     finished_at: datetime | None = None
     # How often it was begun.
     attempt: int = 0
+    # Those of its last attempt; empty: none has begun.
+    stages: tuple[Stage, ...] = ()
+
+    @property
+    def progress(self) -> tuple[Stage, ...]:
+        """The stages as people are shown them, whoever ended the build: nothing of one that has ended is under way."""
+        if self.finished_at is None:
+            return self.stages or NOTHING_DONE
+        return settled(self.stages or NOTHING_DONE, self.finished_at, self.reason)
 
 
 @dataclass(frozen=True, slots=True)

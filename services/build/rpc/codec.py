@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.protogen.lightrail.build.v1 import build_pb2
 from services.build.domain.model import Artifact, Build, BuildState, LogLine, Snapshot
+from services.build.domain.stages import StageState
 
 STATES: Final = {
     BuildState.QUEUED: build_pb2.BUILD_STATE_QUEUED,
@@ -16,6 +17,13 @@ STATES: Final = {
     BuildState.SUCCEEDED: build_pb2.BUILD_STATE_SUCCEEDED,
     BuildState.FAILED: build_pb2.BUILD_STATE_FAILED,
     BuildState.CANCELLED: build_pb2.BUILD_STATE_CANCELLED,
+}
+STAGE_STATES: Final = {
+    StageState.PENDING: build_pb2.STAGE_STATE_PENDING,
+    StageState.RUNNING: build_pb2.STAGE_STATE_RUNNING,
+    StageState.SUCCEEDED: build_pb2.STAGE_STATE_SUCCEEDED,
+    StageState.FAILED: build_pb2.STAGE_STATE_FAILED,
+    StageState.SKIPPED: build_pb2.STAGE_STATE_SKIPPED,
 }
 
 
@@ -47,6 +55,16 @@ def build_message(build: Build) -> build_pb2.Build:
         created_at=_time(build.created_at),
         started_at=_time(build.started_at),
         finished_at=_time(build.finished_at),
+        stages=[
+            build_pb2.Stage(
+                name=stage.name.value,
+                state=STAGE_STATES[stage.state],
+                started_at=_time(stage.started_at),
+                finished_at=_time(stage.finished_at),
+                detail=stage.detail,
+            )
+            for stage in build.progress
+        ],
     )
 
 

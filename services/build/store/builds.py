@@ -11,12 +11,13 @@ from libs.plans.plan import BuildPlan
 from services.build.app.ports import Lease
 from services.build.domain.model import Build, BuildState
 from services.build.domain.queue import Waiting
+from services.build.domain.stages import Stage, stage_of
 
 # NOTIFY channel that says a build may be ready to begin.
 CHANNEL: Final = "build_queue"
 _FIELDS: Final = (
     "id, workspace_id, project_id, service_id, environment_id, deployment_id, snapshot_id, state, created_at, reason,"
-    " provider, artifact_digest, started_at, finished_at, attempt"
+    " provider, artifact_digest, started_at, finished_at, attempt, stages"
 )
 _TENANT: Final = "($2::text[] is null or workspace_id = any($2))"
 _HELD: Final = "id = $1 and lease_owner = $2 and attempt = $3 and state = 'running'"
@@ -86,7 +87,7 @@ class PostgresBuilds:
         """Begins it, or begins it again after a lease that ran out."""
         row = await self._db.fetchrow(
             "update builds set state = 'running', attempt = attempt + 1, lease_owner = $2, lease_until = $4,"  # noqa: S608 - constants
-            " deaths = deaths + (lease_owner <> '')::int,"
+            " deaths = deaths + (lease_owner <> '')::int, stages = '[]',"
             " started_at = coalesce(started_at, $3)"
             " where id = $1 and (state = 'queued' or (state = 'running' and lease_until <= $3))"
             f" returning {_FIELDS}",
@@ -137,6 +138,12 @@ class PostgresBuilds:
         statement = f"update builds set provider = $4, plan = $5 where {_HELD}"  # noqa: S608 - constants
         await self._db.execute(statement, lease.build_id, lease.owner, lease.attempt, plan.provider, plan.document())
 
+    async def staged(self, lease: Lease, stages: Sequence[Stage]) -> None:
+        """Notes how far it is."""
+        statement = f"update builds set stages = $4 where {_HELD}"  # noqa: S608 - constants
+        documents = [stage.document() for stage in stages]
+        await self._db.execute(statement, lease.build_id, lease.owner, lease.attempt, documents)
+
     async def finish(
         self, lease: Lease, state: BuildState, now: datetime, *, reason: str = "", artifact_digest: str = ""
     ) -> bool:
@@ -171,4 +178,5 @@ class PostgresBuilds:
 
 
 def _build(row: Row) -> Build:
-    return Build(**{**row, "state": BuildState(row["state"])})
+    stages = tuple(stage_of(document) for document in row["stages"])
+    return Build(**{**row, "state": BuildState(row["state"]), "stages": stages})

@@ -121,7 +121,8 @@ class Site:
         job = Job(build, digest, Variables(variables or {}))
         try:
             plan = make_plan(await self.builder.fetch(job), PlanSettings(**settings))
-            return await self.builder.execute(job, plan, self.heard)
+            built = await self.builder.build(job, plan, self.heard)
+            return await built.publish(self.heard)
         finally:
             await self.builder.clean(build.id)
 

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from libs.db import Database
 from libs.facts import Outbox
@@ -18,8 +18,10 @@ from libs.kernel.ids import new_id
 from libs.plans.plan import BuildPlan, PlanSettings
 from libs.plans.tree import Tree, tree_of
 from libs.testing.faults import Faulty, Plan
+from services.build.app.building import Built, Scanner
 from services.build.app.builds import BuildDesk
 from services.build.app.calloff import CallOff
+from services.build.app.pipeline import Pipeline
 from services.build.app.ports import Job, Output, ServiceRef, Variables
 from services.build.app.reactions import Reactions, Wanted
 from services.build.app.run import BuildRunner
@@ -40,6 +42,16 @@ async def quiet(_job: Job, _plan: BuildPlan, _output: Output) -> None:
     """A build that has nothing to say."""
 
 
+class ToldBuilt:
+    """What a told builder built."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+
+    async def publish(self, _output: Output) -> Artifact:
+        return self.artifact
+
+
 class ToldBuilder:
     """Builds what it is told, without a sandbox."""
 
@@ -50,19 +62,22 @@ class ToldBuilder:
         self.fetched = 0
         self.stopped = 0
         self.dirty: set[str] = set()
+        # Puts what it gives away behind the same faults as itself.
+        self.wrapped: Callable[[Any], Any] = lambda built: built
 
     async def fetch(self, job: Job) -> Tree:
         self.fetched += 1
         self.dirty.add(job.build.id)
         return tree_of(self.files)
 
-    async def execute(self, job: Job, plan: BuildPlan, output: Output) -> Artifact:
+    async def build(self, job: Job, plan: BuildPlan, output: Output) -> Built:
         try:
             await self.script(job, plan, output)
         except asyncio.CancelledError:
             self.stopped += 1
             raise
-        return Artifact((LAYER,), plan.start_command, "/app", plan.kind, plan.provider)
+        made = Artifact((LAYER,), plan.start_command, "/app", plan.kind, plan.provider)
+        return cast("Built", self.wrapped(ToldBuilt(made)))
 
     async def clean(self, build_id: str) -> None:
         self.dirty.discard(build_id)
@@ -93,7 +108,15 @@ class ToldProjects:
 class World:
     """All of build but its outside."""
 
-    def __init__(self, db: Database, clock: Clock, plan: Plan | None = None, *, deadline: float = 60.0) -> None:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        plan: Plan | None = None,
+        *,
+        deadline: float = 60.0,
+        scanner: Scanner | None = None,
+    ) -> None:
         def faulty(target: Any) -> Any:
             return Faulty(target, plan) if plan else target
 
@@ -108,15 +131,16 @@ class World:
         self.desk = BuildDesk(self.builds, self.log, self.artifacts, self.call_off, self.wakes)
         self.reactions = Reactions(builds, self.call_off, clock)
         self.uploads = Uploads(db.tx, facts, self.snapshots, Kept(), self.projects, clock)
+        self.builder.wrapped = faulty
+        builder = faulty(self.builder)
         self.runner = BuildRunner(
             work=db.tx,
             facts=facts,
             builds=builds,
-            snapshots=faulty(self.snapshots),
             log=log,
             artifacts=faulty(self.artifacts),
-            projects=faulty(self.projects),
-            builder=faulty(self.builder),
+            builder=builder,
+            pipeline=Pipeline(builds, faulty(self.snapshots), faulty(self.projects), builder, scanner),
             wakes=self.wakes,
             clock=clock,
             owner=new_id("run", clock),

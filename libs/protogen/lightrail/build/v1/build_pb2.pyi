@@ -43,6 +43,66 @@ BUILD_STATE_FAILED: BuildState.ValueType  # 4
 BUILD_STATE_CANCELLED: BuildState.ValueType  # 5
 Global___BuildState: _TypeAlias = BuildState  # noqa: Y015
 
+class _StageState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StageStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StageState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STAGE_STATE_UNSPECIFIED: _StageState.ValueType  # 0
+    STAGE_STATE_PENDING: _StageState.ValueType  # 1
+    STAGE_STATE_RUNNING: _StageState.ValueType  # 2
+    STAGE_STATE_SUCCEEDED: _StageState.ValueType  # 3
+    STAGE_STATE_FAILED: _StageState.ValueType  # 4
+    STAGE_STATE_SKIPPED: _StageState.ValueType  # 5
+
+class StageState(_StageState, metaclass=_StageStateEnumTypeWrapper): ...
+
+STAGE_STATE_UNSPECIFIED: StageState.ValueType  # 0
+STAGE_STATE_PENDING: StageState.ValueType  # 1
+STAGE_STATE_RUNNING: StageState.ValueType  # 2
+STAGE_STATE_SUCCEEDED: StageState.ValueType  # 3
+STAGE_STATE_FAILED: StageState.ValueType  # 4
+STAGE_STATE_SKIPPED: StageState.ValueType  # 5
+Global___StageState: _TypeAlias = StageState  # noqa: Y015
+
+@_typing.final
+class Stage(_message.Message):
+    """A part of a build, as its last attempt went."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    STARTED_AT_FIELD_NUMBER: _builtins.int
+    FINISHED_AT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """fetch, detect, scan, build, test, publish"""
+    state: Global___StageState.ValueType
+    detail: _builtins.str
+    """A few words: what was found, or why it failed or was skipped."""
+    @_builtins.property
+    def started_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def finished_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        state: Global___StageState.ValueType = ...,
+        started_at: _timestamp_pb2.Timestamp | None = ...,
+        finished_at: _timestamp_pb2.Timestamp | None = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["finished_at", b"finished_at", "started_at", b"started_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "finished_at", b"finished_at", "name", b"name", "started_at", b"started_at", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Stage: _TypeAlias = Stage  # noqa: Y015
+
 @_typing.final
 class Snapshot(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -96,6 +156,7 @@ class Build(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     workspace_id: _builtins.str
     service_id: _builtins.str
@@ -114,6 +175,10 @@ class Build(_message.Message):
     def started_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def finished_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stage]:
+        """In this order; the scan runs beside build and test."""
+
     def __init__(
         self,
         *,
@@ -130,10 +195,11 @@ class Build(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
+        stages: _abc.Iterable[Global___Stage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "finished_at", b"finished_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_digest", b"artifact_digest", "created_at", b"created_at", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "finished_at", b"finished_at", "id", b"id", "provider", b"provider", "reason", b"reason", "service_id", b"service_id", "snapshot_id", b"snapshot_id", "started_at", b"started_at", "state", b"state", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_digest", b"artifact_digest", "created_at", b"created_at", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "finished_at", b"finished_at", "id", b"id", "provider", b"provider", "reason", b"reason", "service_id", b"service_id", "snapshot_id", b"snapshot_id", "stages", b"stages", "started_at", b"started_at", "state", b"state", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -151,7 +217,7 @@ class LogLine(_message.Message):
     number: _builtins.int
     """From 1, without gaps, per build."""
     step: _builtins.str
-    """detect, install, build, publish"""
+    """fetch, detect, scan, install, build, test, publish"""
     stream: _builtins.str
     """stdout, stderr, or platform"""
     text: _builtins.str

@@ -1,0 +1,116 @@
+"""The stages of one attempt: fetch, detect, then the scan beside build and test, then publish."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from libs.kernel.errors import Failure, Unavailable
+from libs.plans.detect import make_plan
+from libs.plans.faults import BuildFault
+from libs.plans.plan import BuildPlan, PlanSettings
+from libs.plans.tree import Tree
+from services.build.app.building import Builder, Built, Scanner
+from services.build.app.ports import Builds, Job, Lease, Projects, Snapshots, Variables
+from services.build.app.stages import Board
+from services.build.app.writer import Writer
+from services.build.domain.log import credentials
+from services.build.domain.model import Artifact, Build
+from services.build.domain.stages import StageName
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a build, with where it tells what it does."""
+
+    build: Build
+    lease: Lease
+    board: Board
+    writer: Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """From a snapshot to an artifact; without a scanner nothing is scanned, and the stage says so."""
+
+    builds: Builds
+    snapshots: Snapshots
+    projects: Projects
+    builder: Builder
+    scanner: Scanner | None = None
+
+    async def run(self, attempt: Attempt) -> Artifact:
+        """Goes through all stages. BuildFault when something of the user's fails."""
+        job, tree, settings = await self._fetch(attempt)
+        plan = await self._detect(attempt, tree, settings)
+        built = await self._made(attempt, job, plan)
+        async with attempt.board.stage(StageName.PUBLISH) as note:
+            artifact = await built.publish(attempt.writer)
+            note.detail = artifact.digest
+        return artifact
+
+    async def _fetch(self, attempt: Attempt) -> tuple[Job, Tree, PlanSettings]:
+        build, writer = attempt.build, attempt.writer
+        async with attempt.board.stage(StageName.FETCH) as note:
+            found = await self.snapshots.get(build.snapshot_id, [build.workspace_id])
+            if found is None:
+                raise BuildFault(f"The source {build.snapshot_id} is not there any more.", hint="Upload it again.")
+            settings, variables = await self._told(build)
+            writer.hide(variables.secrets | credentials(variables.values.values()) | self.builder.secrets)
+            job = Job(build, found[0].digest, variables)
+            tree = await self.builder.fetch(job)
+            note.detail = f"{len(tree.files)} file{'' if len(tree.files) == 1 else 's'}"
+        return job, tree, settings
+
+    async def _detect(self, attempt: Attempt, tree: Tree, settings: PlanSettings) -> BuildPlan:
+        say = attempt.writer.say
+        async with attempt.board.stage(StageName.DETECT) as note:
+            plan = await asyncio.to_thread(make_plan, tree, settings)
+            await self.builds.planned(attempt.lease, plan)
+            framework = f" with {plan.framework}" if plan.framework else ""
+            note.detail = f"{plan.provider}{framework}"
+            await say("detect", f"{note.detail}, found by {', '.join(plan.evidence)}")
+            await say("detect", f"start command: {plan.start_command} ({plan.start_from})")
+            for warning in plan.warnings:
+                await say("detect", f"note: {warning}")
+        return plan
+
+    async def _made(self, attempt: Attempt, job: Job, plan: BuildPlan) -> Built:
+        """The scan and the build side by side: the first that fails ends the other."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._scan(attempt, job, plan), name=f"scan:{attempt.build.id}")
+                built = group.create_task(self._build(attempt, job, plan), name=f"build:{attempt.build.id}")
+        except BaseExceptionGroup as failed:
+            raise _telling(failed) from failed
+        return built.result()
+
+    async def _scan(self, attempt: Attempt, job: Job, plan: BuildPlan) -> None:
+        if self.scanner is None:
+            attempt.board.skip(StageName.SCAN, "Not scanned: this platform has no scanner.")
+            return
+        async with attempt.board.stage(StageName.SCAN) as note:
+            report = await self.scanner.scan(job, plan, attempt.writer)
+            if report.blocked:
+                raise BuildFault(report.blocked)
+            note.detail = report.summary
+
+    async def _build(self, attempt: Attempt, job: Job, plan: BuildPlan) -> Built:
+        async with attempt.board.stage(StageName.BUILD):
+            built = await self.builder.build(job, plan, attempt.writer)
+        attempt.board.skip(StageName.TEST, "There is no test command.")
+        return built
+
+    async def _told(self, build: Build) -> tuple[PlanSettings, Variables]:
+        """What the service's owner set; what is wrong with it is the owner's fault."""
+        try:
+            return await self.projects.settings(build), await self.projects.variables(build)
+        except Unavailable:
+            raise
+        except Failure as failure:
+            raise BuildFault(str(failure)) from failure
+
+
+def _telling(failed: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one failure that people are told: the user's fault before all others, which may come of stopping."""
+    return next((one for one in failed.exceptions if isinstance(one, BuildFault)), failed.exceptions[0])

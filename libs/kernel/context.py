@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
-from libs.kernel.errors import Denied, NotFound
+from libs.kernel.errors import Denied, Invalid, NotFound
 
 
 class Role(IntEnum):
@@ -71,7 +71,10 @@ class Ctx:
             )
 
     def only_workspace(self, asked: str) -> str:
-        """The workspace meant by a call that may leave it out: the one asked for, else the caller's only one."""
+        """The workspace meant by a call that may leave it out: the one asked for, else the caller's only one.
+
+        NotFound when the one asked for is not theirs to see, Invalid when it has to be said.
+        """
         if asked:
             self.allow(asked, what=f"Workspace {asked[:64]}")
             return asked
@@ -79,7 +82,7 @@ class Ctx:
             workspace = next(iter(self.actor.roles))
             self.allow(workspace)
             return workspace
-        raise NotFound("Say which workspace: you have none, or more than one.", field="workspace_id")
+        raise Invalid("Say which workspace: you have none, or more than one.", field="workspace_id")
 
 
 def platform(service: str) -> Ctx:

@@ -12,6 +12,7 @@ from libs.reconcile import Driver
 from libs.runtime import Host, Module, Opened
 from services.auth.adapters.identities import KeySigner, TableDoors
 from services.auth.adapters.passwords import Argon2Passwords
+from services.auth.adapters.project import GrpcProjects
 from services.auth.adapters.setup_token import SetupTokenFile
 from services.auth.app.attempts import Attempts
 from services.auth.app.ports import Parts
@@ -45,6 +46,7 @@ async def _open(host: Host) -> AsyncIterator[Opened]:
                 doors=TableDoors(),
                 signer=KeySigner(host.identity),
                 attempts=Attempts(host.clock),
+                projects=GrpcProjects(host.peer("project")),
             )
             yield Opened(
                 servicers=[servicer(parts)],
@@ -54,4 +56,4 @@ async def _open(host: Host) -> AsyncIterator[Opened]:
         passwords.close()
 
 
-MODULE = Module("auth", _open)
+MODULE = Module("auth", _open, needs=("project",))

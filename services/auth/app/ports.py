@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Protocol
 
 from libs.kernel.clock import Clock
-from libs.kernel.context import Actor, Role
+from libs.kernel.context import Actor, Ctx, Role
 from libs.kernel.secret import Secret
 from services.auth.app.attempts import Attempts
 from services.auth.domain.facts import AuthFact
-from services.auth.domain.model import Holder, Session, Token, User, Workspace
+from services.auth.domain.model import Holder, Scope, Session, Token, User, Workspace
 
 
 class Work(Protocol):
@@ -180,6 +180,14 @@ class Randomness(Protocol):
         ...
 
 
+class Projects(Protocol):
+    """The project service, which knows what a token may be bound to."""
+
+    async def check(self, ctx: Ctx, scope: Scope) -> None:
+        """Passes when the scope's project and environment are the caller's, in its workspace; NotFound otherwise."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """All that auth works with."""
@@ -197,3 +205,4 @@ class Parts:
     doors: Doors
     signer: Signer
     attempts: Attempts
+    projects: Projects

@@ -35,12 +35,14 @@ class NewToken:
 async def create_token(ctx: Ctx, parts: Parts, name: str, asked: Scope, lifetime_seconds: int) -> NewToken:
     """Makes a token that may do at most what the caller's own credential may. 0 seconds: it does not expire.
 
-    Invalid names the input at fault, NotFound when the workspace is not theirs, Denied when it reaches too far,
-    Exhausted when they have too many.
+    Invalid names the input at fault, NotFound when the workspace, project or environment is not theirs, Denied when
+    it reaches too far, Exhausted when they have too many.
     """
     who = await caller(ctx, parts)
     clean = inputs.name(name, of="token")
     scope = granted(asked, maker=who.scope, roles=ctx.actor.roles)
+    if scope.project_id:
+        await parts.projects.check(ctx, scope)
     now = parts.clock.now()
     expires_at = _end(parts.clock, lifetime_seconds)
     lifetime_granted(expires_at, maker=who.token)

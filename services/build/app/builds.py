@@ -33,7 +33,7 @@ class BuildDesk:
         await self.call_off(await self.get(ctx, build_id, deployment_id), "Cancelled.")
 
     async def get(self, ctx: Ctx, build_id: str, deployment_id: str) -> Build:
-        """One build, by its id or its deployment's. NotFound when it is not the caller's."""
+        """One build, by its id or its deployment's. NotFound when it is not the caller's, or not that deployment's."""
         if build_id:
             found = await self.builds.get(build_id, ctx.workspaces)
             what = f"Build {build_id}"
@@ -42,7 +42,7 @@ class BuildDesk:
             what = f"A build of deployment {deployment_id}"
         else:
             raise Invalid("Name a build or a deployment.", field="build_id")
-        if found is None:
+        if found is None or deployment_id not in ("", found.deployment_id):
             raise NotFound(f"{what} does not exist, or is not yours to see.")
         ctx.allow(found.workspace_id, found.project_id, found.environment_id, what=what)
         return found

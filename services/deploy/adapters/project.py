@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from libs.kernel.context import Ctx
+from libs.kernel.errors import NotFound
 from libs.protogen.lightrail.project.v1 import project_pb2, project_pb2_grpc
 from libs.rpc import Peer
 from services.deploy.app.ports import Service, Variables
@@ -29,6 +30,18 @@ class GrpcProjects:
             environment_name=wire.environment_name,
             settings=_settings(wire.settings),
         )
+
+    async def allow(self, ctx: Ctx, *, service_id: str, environment_id: str, project_id: str) -> None:
+        """Passes when every id given is of something the caller may see, and they belong together; NotFound else."""
+        if service_id:
+            found = await self.service(ctx, service_id=service_id, environment_id=environment_id)
+            if project_id not in ("", found.project_id):
+                raise NotFound(f"Project {project_id[:64]} does not exist, or has no such service.")
+        elif environment_id:
+            wanted = project_pb2.ListServicesRequest(project_id=project_id, environment_id=environment_id)
+            await self._peer.call(self._stub.ListServices, wanted, ctx)
+        elif project_id:
+            await self._peer.call(self._stub.GetProject, project_pb2.GetProjectRequest(project_id=project_id), ctx)
 
     async def render(self, ctx: Ctx, service_id: str, environment_id: str, deployment_id: str) -> Variables:
         """Everything an instance gets. Invalid for an unknown reference or a cycle."""

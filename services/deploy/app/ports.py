@@ -215,6 +215,10 @@ class Projects(Protocol):
         """A service by id, or by name in an environment; NotFound when it is not the caller's."""
         ...
 
+    async def allow(self, ctx: Ctx, *, service_id: str, environment_id: str, project_id: str) -> None:
+        """Passes when every id given is of something the caller may see, and they belong together; NotFound else."""
+        ...
+
     async def render(self, ctx: Ctx, service_id: str, environment_id: str, deployment_id: str) -> Variables:
         """Everything an instance gets. Invalid for an unknown reference or a cycle."""
         ...

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
 from libs.kernel.context import Ctx
-from libs.kernel.errors import Invalid
+from libs.kernel.errors import Invalid, NotFound
+from libs.kernel.ids import is_id
 from services.deploy.app.ports import ArtifactInUse, Filter, LogQuery, LogRecord, Logs, Projects, Store
 from services.deploy.domain.model import Deployment, Instance
 
@@ -32,9 +34,20 @@ class Queries:
         return deployment, await self._store.instances([deployment.id], exited=True)
 
     async def find(self, ctx: Ctx, wanted: Filter, limit: int) -> tuple[list[Deployment], str]:
-        """A page of deployments, newest first, and the cursor of the next one; empty at the end."""
+        """A page of deployments, newest first, and the cursor of the next one; empty at the end.
+
+        NotFound for an id that is not the caller's, or that does not belong to the others. What was deployed proves
+        its ids, so the deployments of one's own service can be listed after it was deleted; once nothing is found,
+        the project service says whose the ids are, and there a deleted service does not exist.
+        """
+        if limit < 0:
+            raise Invalid(f"A page cannot have {limit} entries.", field="page.limit", hint=f"Leave it out for {PAGE}.")
+        if wanted.before and not is_id(wanted.before, "deployment"):
+            raise Invalid("This cursor is none that a page ended with.", field="page.cursor")
         size = min(limit or PAGE, LONGEST_PAGE)
         found = await self._store.find(ctx, wanted, size + 1)
+        if not found:
+            await self._allow_empty(ctx, wanted)
         page = found[:size]
         return page, page[-1].id if len(found) > size else ""
 
@@ -43,9 +56,14 @@ class Queries:
         return await self._store.artifacts_in_use(keep_count, since)
 
     async def log(self, ctx: Ctx, wanted: LogQuery, *, follow: bool, tail: int) -> AsyncIterator[list[LogRecord]]:
-        """Batches of lines in order; with follow, for as long as the caller stays."""
+        """Batches of lines in order; with follow, for as long as the caller stays.
+
+        NotFound for an id that is not the caller's, or a deployment that is not of the service and environment named.
+        """
         after = wanted.after
         await self._allow_log(ctx, wanted)
+        # Without an environment, a service's lines in all of them that the caller may see.
+        wanted = replace(wanted, environment_id=wanted.environment_id or ctx.actor.environment_id)
         if tail and not after:
             last = await self._logs.tail(wanted, min(tail, 10_000))
             if last:
@@ -54,8 +72,7 @@ class Queries:
             elif not follow:
                 return
         while True:
-            query = LogQuery(wanted.service_id, wanted.environment_id, wanted.deployment_id, after)
-            batch = await self._logs.read(query, LOG_BATCH)
+            batch = await self._logs.read(replace(wanted, after=after), LOG_BATCH)
             if batch:
                 yield batch
                 after = batch[-1].cursor
@@ -64,9 +81,25 @@ class Queries:
             else:
                 return
 
+    async def _allow_empty(self, ctx: Ctx, wanted: Filter) -> None:
+        """Passes when nothing is the answer: all ids are the caller's, and belong together."""
+        if not (wanted.service_id or wanted.environment_id or wanted.project_id):
+            return
+        if wanted.before and await self._store.find(ctx, replace(wanted, before=""), 1):
+            return
+        await self._projects.allow(
+            ctx,
+            service_id=wanted.service_id,
+            environment_id=wanted.environment_id,
+            project_id=wanted.project_id,
+        )
+
     async def _allow_log(self, ctx: Ctx, wanted: LogQuery) -> None:
         if wanted.deployment_id:
-            _allow(ctx, await self._store.get(ctx, wanted.deployment_id))
+            deployment = await self._store.get(ctx, wanted.deployment_id)
+            _allow(ctx, deployment)
+            _belongs("Service", wanted.service_id, deployment.service_id)
+            _belongs("Environment", wanted.environment_id, deployment.environment_id)
         elif wanted.service_id:
             service = await self._projects.service(
                 ctx, service_id=wanted.service_id, environment_id=wanted.environment_id
@@ -80,3 +113,8 @@ def _allow(ctx: Ctx, deployment: Deployment) -> None:
     ctx.allow(
         deployment.workspace_id, deployment.project_id, deployment.environment_id, what=f"Deployment {deployment.id}"
     )
+
+
+def _belongs(kind: str, asked: str, actual: str) -> None:
+    if asked not in ("", actual):
+        raise NotFound(f"{kind} {asked[:64]} does not exist, or has no such deployment.")

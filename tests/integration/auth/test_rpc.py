@@ -21,7 +21,8 @@ from libs.kernel.secret import Secret
 from libs.protogen.lightrail.auth.v1 import auth_pb2 as pb
 from libs.protogen.lightrail.auth.v1 import auth_pb2_grpc
 from libs.protogen.lightrail.common.v1 import authorization_pb2, facts_pb2, facts_pb2_grpc
-from libs.rpc import Identity, Peer, Server
+from libs.protogen.lightrail.project.v1 import project_pb2, project_pb2_grpc
+from libs.rpc import Identity, Peer, Server, current
 from libs.runtime import Host
 from libs.runtime.clock import SystemClock
 from services.auth.main import MODULE
@@ -34,6 +35,18 @@ GATEWAY = platform("gateway")
 VIEWER, ADMIN = authorization_pb2.ROLE_VIEWER, authorization_pb2.ROLE_ADMIN
 
 
+class FakeProjects(project_pb2_grpc.ProjectServiceServicer):
+    """Knows projects by their id, and shows them as the real one does."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, project_pb2.Project] = {}
+
+    async def GetProject(self, request: Any, context: Any) -> project_pb2.GetProjectResponse:
+        found = self.known.get(request.project_id, project_pb2.Project())
+        current().allow(found.workspace_id, found.id, what=f"Project {request.project_id}")
+        return project_pb2.GetProjectResponse(project=found)
+
+
 @dataclass
 class Auth:
     """A running auth and a connection to it."""
@@ -42,6 +55,7 @@ class Auth:
     identity: Identity
     clock: SystemClock
     address: str
+    projects: FakeProjects
     stub: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,6 +97,16 @@ async def auth(postgres_dsn: Secret[str], tmp_path: Path, system_clock: SystemCl
     identity = Identity.generate(tmp_path / "identity.pem")
     environ = {"LIGHTRAIL_AUTH_DATABASE_URL": dsn, "LIGHTRAIL_SETUP_TOKEN_FILE": str(token_file)}
     host = Host("auth", environ, system_clock, identity, MemoryBus())
+    projects = FakeProjects()  # type: ignore[abstract]  # nobody asks it for more than a project
+    owning = Server(
+        "127.0.0.1:0",
+        [(project_pb2_grpc.add_ProjectServiceServicer_to_server, projects)],
+        identity=identity,
+        exchange=host.exchange,
+        clock=system_clock,
+    )
+    environ["LIGHTRAIL_PROJECT_ADDRESS"] = f"127.0.0.1:{owning.port}"
+    await owning.start()
     async with MODULE.open(host) as opened:
         facts = host.facts(opened)[0]
         server = Server(
@@ -95,8 +119,9 @@ async def auth(postgres_dsn: Secret[str], tmp_path: Path, system_clock: SystemCl
         environ["LIGHTRAIL_AUTH_ADDRESS"] = f"127.0.0.1:{server.port}"
         await server.start()
         peer = host.peer("auth")
-        yield Auth(peer, identity, system_clock, environ["LIGHTRAIL_AUTH_ADDRESS"])
+        yield Auth(peer, identity, system_clock, environ["LIGHTRAIL_AUTH_ADDRESS"], projects)
         await server.stop(0)
+        await owning.stop(0)
         await host.close()
     await admin.execute(f'drop database "{name}" with (force)')
     await admin.close()
@@ -221,6 +246,33 @@ async def test_an_api_token_works_straight_on_grpc(auth: Auth) -> None:
         assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
         sentences.add(caught.value.details())
     assert len(sentences) >= 4
+
+
+async def test_a_token_is_bound_to_a_project_and_environment_of_its_own_workspace_only(auth: Auth) -> None:
+    made = await auth.operator()
+    root = await auth.holding(made.session_token)
+    other = (await auth.call("CreateWorkspace", pb.CreateWorkspaceRequest(name="other"), root)).workspace
+    # Roles are in the identity: a new one knows the new workspace.
+    root = await auth.holding(made.session_token)
+    ids = {kind: [new_id(kind, auth.clock) for _ in range(3)] for kind in ("project", "environment")}
+    mine, elsewhere, strange = ids["project"]
+    for project, workspace in ((mine, made.workspace.id), (elsewhere, other.id), (strange, "wsp_of_someone")):
+        auth.projects.known[project] = project_pb2.Project(id=project, workspace_id=workspace)
+    environment = ids["environment"][0]
+    auth.projects.known[mine].environments.add(id=environment)
+    bound: dict[str, Any] = {"name": "ci", "workspace_id": made.workspace.id}
+    refusals: list[tuple[str, dict[str, Any]]] = [
+        ("project_id", {"project_id": strange}),
+        ("project_id", {"project_id": elsewhere}),
+        ("project_id", {"project_id": strange, "environment_id": environment}),
+        ("environment_id", {"project_id": mine, "environment_id": ids["environment"][1]}),
+    ]
+    for named, wrong in refusals:
+        refused = await auth.refused(NotFound, "CreateToken", pb.CreateTokenRequest(**bound, **wrong), root)
+        assert wrong[named] in str(refused)
+    assert not (await auth.call("ListTokens", pb.ListTokensRequest(), root)).tokens
+    right = pb.CreateTokenRequest(**bound, project_id=mine, environment_id=environment)
+    assert (await auth.call("CreateToken", right, root)).token.environment_id == environment
 
 
 async def test_its_facts_can_be_read_by_services_and_nobody_else(auth: Auth) -> None:

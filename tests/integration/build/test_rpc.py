@@ -192,6 +192,10 @@ async def test_another_workspaces_things_do_not_exist(caller: Caller, service: S
         await caller.log(stranger, deployment_id=build.deployment_id, follow=True)
     with pytest.raises(Denied):
         await caller.peer.call(stub.GetArtifact, build_pb2.GetArtifactRequest(digest="sha256:1"), stranger)
+    other = await caller.world.request("wsp_other")
+    asked_for = build_pb2.GetBuildRequest(build_id=build.id, deployment_id=other.deployment_id)
+    with pytest.raises(NotFound):
+        await caller.peer.call(stub.GetBuild, asked_for, owner)
     got = await caller.peer.call(stub.GetBuild, build_pb2.GetBuildRequest(build_id=build.id), owner)
     assert got.build.state == build_pb2.BUILD_STATE_QUEUED
 

@@ -45,12 +45,19 @@ class Others:
     variables: dict[str, str] = field(default_factory=lambda: {"NAME": "value"})
     secret_names: tuple[str, ...] = ()
     render_error: Exception | None = None
+    # What exists in the workspace "wsp_a".
+    alive: set[str] = field(default_factory=lambda: {"svc_a", "env_a", "prj_a"})
     published: list[tuple[str, tuple[Endpoint, ...], int]] = field(default_factory=list)
 
     async def service(self, ctx: Ctx, *, service_id: str = "", environment_id: str = "", name: str = "") -> Service:
         if ctx.workspaces is not None and "wsp_a" not in ctx.workspaces:
             raise NotFound("Service does not exist.")
         return Service(service_id or "svc_a", name or "web", "wsp_a", "prj_a", "env_a", "production", self.settings)
+
+    async def allow(self, ctx: Ctx, *, service_id: str, environment_id: str, project_id: str) -> None:
+        named = {id_ for id_ in (service_id, environment_id, project_id) if id_}
+        if "wsp_a" not in (ctx.workspaces or ["wsp_a"]) or not named <= self.alive:
+            raise NotFound("It does not exist, or is not yours to see.")
 
     async def render(self, ctx: Ctx, service_id: str, environment_id: str, deployment_id: str) -> Variables:
         if self.render_error is not None:

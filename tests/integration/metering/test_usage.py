@@ -106,7 +106,7 @@ async def test_contradictions_between_ones_own_things_are_not_found(used: World)
 
 async def test_with_several_workspaces_one_says_which(used: World) -> None:
     ctx = member("wsp_1", "wsp_2")
-    with pytest.raises(NotFound, match=r"Say which workspace"):
+    with pytest.raises(Invalid, match=r"Say which workspace"):
         await query_usage(ctx, used.parts, Asked())
     assert places(await query_usage(ctx, used.parts, Asked(workspace_id="wsp_2"))) == [API]
     assert places(await query_usage(ctx, used.parts, Asked(service_id="svc_api"))) == [API]

@@ -103,6 +103,18 @@ async def test_a_capped_account_token_cannot_mint_above_its_cap(world: World) ->
     assert (await world.token(capped)).token.scope == Scope(role=Role.VIEWER)
 
 
+async def test_nobody_makes_tokens_for_projects_or_environments_of_others(world: World) -> None:
+    ada = await world.person("ada")
+    world.projects.strange = {PROJECTS[2], ENVIRONMENTS[2]}
+    for scope in (
+        Scope(ada.workspace.id, PROJECTS[2], role=Role.NONE),
+        Scope(ada.workspace.id, PROJECT, ENVIRONMENTS[2], role=Role.NONE),
+    ):
+        with pytest.raises(NotFound):
+            await world.token(ada, scope)
+    assert await list_tokens(await world.ctx(ada), world.parts) == []
+
+
 async def test_nobody_makes_tokens_for_workspaces_of_others(world: World) -> None:
     ada, bob = await world.person("ada"), await world.person("bob")
     for workspace in (bob.workspace.id, WORKSPACES[1]):

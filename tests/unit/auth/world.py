@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from libs.kernel.context import Actor, Ctx, Role, platform
+from libs.kernel.errors import NotFound
 from libs.rpc import Identity
 from libs.testing.clock import VirtualClock
 from services.auth.adapters.identities import KeySigner, TableDoors
@@ -51,6 +52,18 @@ class Person:
     credential: str
 
 
+class ToldProjects:
+    """A project service in which everything is everybody's but what is `strange`."""
+
+    def __init__(self) -> None:
+        self.strange: set[str] = set()
+
+    async def check(self, ctx: Ctx, scope: Scope) -> None:
+        for given in (scope.project_id, scope.environment_id):
+            if given in self.strange:
+                raise NotFound(f"{given} does not exist, or is not yours to see.")
+
+
 class World:
     """Auth, and what a test does with it over and over."""
 
@@ -62,6 +75,7 @@ class World:
         self.token_file.touch(mode=0o600)
         self.token_file.write_text(SETUP_TOKEN + "\n")
         self.passwords = Argon2Passwords(passes=1, memory_kib=8)
+        self.projects = ToldProjects()
         self.parts = Parts(
             clock=clock,
             random=os.urandom,
@@ -76,6 +90,7 @@ class World:
             doors=TableDoors(),
             signer=KeySigner(identity),
             attempts=Attempts(clock),
+            projects=self.projects,
         )
 
     async def operator(self) -> Person:

@@ -105,7 +105,9 @@ def test_platform_sees_everything() -> None:
 def test_workspace_may_be_left_out_only_when_there_is_one() -> None:
     assert ctx().only_workspace("") == "wsp_a"
     two = Ctx(Actor("user", "usr_a", {"wsp_a": Role.OWNER, "wsp_b": Role.OWNER}))
-    with pytest.raises(NotFound, match="Say which workspace"):
-        two.only_workspace("")
+    for unclear in (two, Ctx(Actor("user", "usr_a"))):
+        with pytest.raises(Invalid, match="Say which workspace") as refused:
+            unclear.only_workspace("")
+        assert refused.value.field == "workspace_id"
     with pytest.raises(NotFound):
         two.only_workspace("wsp_c")

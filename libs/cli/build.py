@@ -28,6 +28,7 @@ def show_plan(
     root_directory: str = "",
     provider: str = "",
     build_command: str = "",
+    test_command: str = "",
     start_command: str = "",
     kind: str = "",
     as_json: Json = False,
@@ -44,8 +45,10 @@ def show_plan(
         The kind of source, instead of what is detected.
     build_command
         Instead of what is detected or configured.
+    test_command
+        Instead of what is configured.
     start_command
-        The same.
+        Instead of what is detected or configured.
     kind
         web or worker.
     """
@@ -53,11 +56,12 @@ def show_plan(
     from libs.plans.plan import PlanSettings  # noqa: PLC0415 - the same
 
     flags = {"root_directory": root_directory, "provider": provider, "build_command": build_command}
-    flags |= {"start_command": start_command, "kind": kind}
+    flags |= {"test_command": test_command, "start_command": start_command, "kind": kind}
     sources = {name: f"--{name.replace('_', '-')}" for name, value in flags.items() if value}
     told = PlanSettings(
         start_command=start_command,
         build_command=build_command,
+        test_command=test_command,
         root_directory=root_directory,
         kind=kind,
         provider=provider,
@@ -130,6 +134,7 @@ def _print(plan: BuildPlan) -> None:
         rows.append(("needs", f"{runtime.name} {runtime.constraint or '(any version)'}{asked}"))
     rows += [(step.name, show(command)) for step in plan.steps for command in step.commands]
     rows += [("network", f"none in the step {step.name}") for step in plan.steps if not step.network]
+    rows += [("test", show(command)) for command in (plan.test.commands if plan.test else ())]
     rows += [("release", plan.release_command)] if plan.release_command else []
     rows.append(("start", f"{plan.start_command or 'the image itself'} ({plan.start_from})"))
     rows.append(("kind", plan.kind))

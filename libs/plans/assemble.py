@@ -61,6 +61,7 @@ def assemble(tree: Tree, settings: PlanSettings, draft: Draft) -> BuildPlan:
         tools=tuple(_versioned(tool, settings) for tool in draft.tools),
         serves=draft.serves if start.detected else "",
         release_command=release,
+        test=_test(settings),
     )
 
 
@@ -97,6 +98,13 @@ def _steps(settings: PlanSettings, draft: Draft) -> tuple[Step, ...]:
         # Fonts, plug-ins and modules are fetched by build commands too, so they keep the network until told otherwise.
         steps.append(replace(build, changes=changes, network=not settings.offline))
     return tuple(steps)
+
+
+def _test(settings: PlanSettings) -> Step | None:
+    """The test somebody asked for, with the network of the build: it may start a database's stand-in, or fetch one."""
+    if not settings.test_command:
+        return None
+    return Step("test", (shell(settings.test_command),), network=not settings.offline)
 
 
 def _expanded(command: str, detected: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:

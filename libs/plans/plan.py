@@ -29,6 +29,8 @@ class PlanSettings:
 
     start_command: str = ""
     build_command: str = ""
+    # Runs in what was built; nothing is published when it fails.
+    test_command: str = ""
     root_directory: str = ""
     # web or worker
     kind: str = ""
@@ -117,6 +119,8 @@ class BuildPlan:
     serves: str = ""
     # Runs once before a new version starts.
     release_command: str = ""
+    # Runs in what the steps built; whatever it leaves is not published.
+    test: Step | None = None
     version: int = VERSION
 
     def document(self) -> dict[str, Any]:

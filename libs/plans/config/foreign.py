@@ -12,7 +12,9 @@ from libs.plans.tree import Tree
 # Their names for our providers.
 _ALIASES: Final = {"golang": "go", "staticfile": "static", "nodejs": "node", "c++": "cpp", "csharp": "dotnet"}
 _STEP: Final = {"commands": KNOWN, "variables": {ANY: KNOWN}}
-_RAILWAY_BUILD: Final = {"builder": KNOWN, "buildCommand": KNOWN, "dockerfilePath": KNOWN, "watchPatterns": ELSEWHERE}
+_RAILWAY_BUILD: Final = {
+    "builder": KNOWN, "buildCommand": KNOWN, "testCommand": KNOWN, "dockerfilePath": KNOWN, "watchPatterns": ELSEWHERE,
+}  # fmt: skip
 _RAILWAY_DEPLOY: Final = {
     "startCommand": KNOWN,
     "preDeployCommand": KNOWN,
@@ -63,6 +65,7 @@ def read_railway(tree: Tree) -> Reading | None:
     elif builder:
         found.set("provider", "auto")
     found.set("build_command", found.command_at("build", "buildCommand"))
+    found.set("test_command", found.command_at("build", "testCommand"))
     found.set("dockerfile", found.text_at("build", "dockerfilePath"))
     found.set("start_command", found.text_at("deploy", "startCommand"))
     found.set("release_command", found.command_at("deploy", "preDeployCommand"))

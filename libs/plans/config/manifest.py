@@ -26,6 +26,7 @@ class BuildSection:
         str, Meta(description="Installs dependencies; “...” stands for the detected commands, as in “... && ./more”.")
     ] = ""
     build_command: Annotated[str, Meta(description="Builds the source; “...” as above.")] = ""
+    test_command: Annotated[str, Meta(description="Runs in what was built; when it fails, nothing is deployed.")] = ""
     dockerfile: Annotated[str, Meta(description="Path of the Dockerfile to build.")] = ""
     output_directory: Annotated[
         str, Meta(description="Folder that the build writes and the platform serves, instead of a start command.")

@@ -31,6 +31,7 @@ class PeerProjects:
         return PlanSettings(
             start_command=settings.start_command,
             build_command=settings.build_command,
+            test_command=settings.test_command,
             root_directory=settings.root_directory,
             kind=settings.kind,
         )

@@ -75,14 +75,21 @@ class _Site:
 
 @dataclass(frozen=True, slots=True)
 class SlugBuilt:
-    """What was built: its layers are stored."""
+    """What was built: its layers are stored, and the work directory is as the steps left it."""
 
-    blobs: Blobs
+    builder: SlugBuilder
+    site: _Site
     artifact: Artifact
+
+    async def test(self, step: Step, output: Output) -> None:
+        """Runs a step where the build's steps ran."""
+        begun = self.builder.clock.monotonic()
+        await self.builder.run(self.site, step)
+        await output.say(step.name, f"{step.name} took {self.builder.clock.monotonic() - begun:.1f} s")
 
     async def publish(self, output: Output) -> Artifact:  # noqa: ARG002 - there is nothing to say
         """Stores the manifest."""
-        await self.blobs.put_bytes(self.artifact.canonical())
+        await self.builder.blobs.put_bytes(self.artifact.canonical())
         return self.artifact
 
 
@@ -132,7 +139,7 @@ class SlugBuilder:
             else:
                 await self._build(site, step)
             await output.say(step.name, f"{step.name} took {self.clock.monotonic() - begun:.1f} s")
-        return SlugBuilt(self.blobs, await self._packed(site))
+        return SlugBuilt(self, site, await self._packed(site))
 
     async def clean(self, build_id: str) -> None:
         """Removes the build's work directory."""
@@ -174,12 +181,17 @@ class SlugBuilder:
         self.sandbox.adopt_owner(folder, owner_of(site.job))
         return place
 
-    async def _build(self, site: _Site, step: Step) -> None:
-        """Runs a step that changes the source, and outputs of earlier steps when it may."""
+    async def run(self, site: _Site, step: Step) -> None:
+        """Runs a step that sees the source and all outputs, and may write there."""
         folders = {mount: await self._laid_out(site, mount) for mount in site.outputs}
         await asyncio.to_thread(self.sandbox.adopt_owner, site.app, owner_of(site.job))
-        before = {mount: await asyncio.to_thread(marks, folders[mount]) for mount in step.changes if mount in folders}
         await self.commands.run(site.job, step, self._room(site, step, site.app, folders), site.output)
+
+    async def _build(self, site: _Site, step: Step) -> None:
+        """Runs a step that changes the source, and outputs of earlier steps when it may."""
+        folders = {mount: await self._laid_out(site, mount) for mount in step.changes if mount in site.outputs}
+        before = {mount: await asyncio.to_thread(marks, folder) for mount, folder in folders.items()}
+        await self.run(site, step)
         for mount, mark in before.items():
             if await asyncio.to_thread(marks, folders[mount]) != mark:
                 site.outputs[mount].layer = await self._pack(site, folders[mount], mount)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from libs.plans.plan import BuildPlan
+from libs.plans.plan import BuildPlan, Step
 from libs.plans.tree import Tree
 from services.build.app.ports import Job, Output
 from services.build.domain.model import Artifact
@@ -13,6 +13,10 @@ from services.build.domain.model import Artifact
 
 class Built(Protocol):
     """What the steps of a plan left in a work directory, packed: nothing done to it from here on changes the result."""
+
+    async def test(self, step: Step, output: Output) -> None:
+        """Runs a step in there. BuildFault when a command fails."""
+        ...
 
     async def publish(self, output: Output) -> Artifact:
         """Stores what a runtime needs to start it. Harmless when repeated."""

@@ -98,7 +98,11 @@ class Pipeline:
     async def _build(self, attempt: Attempt, job: Job, plan: BuildPlan) -> Built:
         async with attempt.board.stage(StageName.BUILD):
             built = await self.builder.build(job, plan, attempt.writer)
-        attempt.board.skip(StageName.TEST, "There is no test command.")
+        if plan.test is None:
+            attempt.board.skip(StageName.TEST, "There is no test command.")
+            return built
+        async with attempt.board.stage(StageName.TEST):
+            await built.test(plan.test, attempt.writer)
         return built
 
     async def _told(self, build: Build) -> tuple[PlanSettings, Variables]:

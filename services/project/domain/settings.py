@@ -55,6 +55,7 @@ class Settings:
     drain_seconds: int | None = None
     resources: Resources | None = None
     kind: str | None = None
+    test_command: str | None = None
 
     @property
     def is_worker(self) -> bool:
@@ -171,4 +172,5 @@ _CHECKS: Final[dict[str, Callable[..., object]]] = {
     "drain_seconds": _between(0, MAX_DRAIN_SECONDS, " seconds"),
     "resources": _resources,
     "kind": _one_of(KINDS),
+    "test_command": _command,
 }

@@ -122,6 +122,8 @@ class Site:
         try:
             plan = make_plan(await self.builder.fetch(job), PlanSettings(**settings))
             built = await self.builder.build(job, plan, self.heard)
+            if plan.test is not None:
+                await built.test(plan.test, self.heard)
             return await built.publish(self.heard)
         finally:
             await self.builder.clean(build.id)

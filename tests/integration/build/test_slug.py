@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -199,3 +200,23 @@ async def test_pip_works_in_a_build_command(site: Site) -> None:
 
 async def _forget(work: Awaitable[object]) -> None:
     await work
+
+
+async def test_a_test_sees_what_was_built_and_changes_nothing_of_it(site: Site) -> None:
+    source = {"main.py": "print(1)\n", "requirements.txt": "six==1.16.0\n"}
+    settings: dict[str, Any] = {"build_command": "echo built > made.txt"}
+    plain = await site.build(source, **settings)
+    # With the dependencies from the cache now: they are laid out for the test too.
+    command = (
+        "python -c 'import six' && test \"$(cat made.txt) $WORD\" = 'built hi'"
+        " && rm made.txt && echo more > .venv/more.txt && echo tested"
+    )
+    tested = await site.build(source, test_command=command, variables={"WORD": "hi"}, **settings)
+    assert "tested" in site.heard.lines
+    assert any(line.startswith("[test] test took") for line in site.heard.lines)
+    assert tested.digest == plain.digest
+
+
+async def test_a_failing_test_names_the_line_that_tells(site: Site) -> None:
+    with pytest.raises(BuildFault, match=r"The step test failed: “echo .*ended with exit code 1: FAILED test_a"):
+        await site.build({"main.py": "1\n"}, test_command="echo 'FAILED test_a'; exit 1")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from libs.db import Database
 from libs.plans.faults import BuildFault
-from libs.plans.plan import BuildPlan
+from libs.plans.plan import BuildPlan, PlanSettings, Step
 from libs.runtime.clock import SystemClock
 from libs.testing.clock import VirtualClock
 from libs.testing.eventually import eventually
@@ -197,3 +197,33 @@ async def test_what_a_lost_attempt_notes_changes_nothing(world: World) -> None:
     before = (await world.now(build)).stages
     await world.builds.staged(lease, (await world.now(build)).progress)
     assert (await world.now(build)).stages == before
+
+
+async def test_the_test_runs_after_the_build_and_its_failure_is_the_builds(world: World) -> None:
+    asked: list[Step] = []
+
+    async def fail(step: Step, output: Output) -> None:
+        asked.append(step)
+        assert (await states(world, build))["build"] == "succeeded"
+        await output.chunk("test", "stdout", b"E assert 1 == 2\n")
+        raise BuildFault("The step test failed: “pytest” ended with exit code 1: E assert 1 == 2")
+
+    world.builder.tested = fail
+    world.projects.told = PlanSettings(test_command="pytest")
+    build = await world.request()
+    await world.drive()
+    done = await world.now(build)
+    assert (done.state, done.artifact_digest) == (BuildState.FAILED, "")
+    assert done.reason.endswith("E assert 1 == 2")
+    assert [step.commands for step in asked] == [(("sh", "-c", "pytest"),)]
+    assert (await states(world, build))["test"] == "failed"
+    assert (await states(world, build))["publish"] == "skipped"
+    assert "E assert 1 == 2" in await world.texts(build)
+
+
+async def test_a_test_that_passes_is_a_stage_that_succeeded(world: World) -> None:
+    world.projects.told = PlanSettings(test_command="pytest")
+    build = await world.request()
+    await world.drive()
+    assert (await world.now(build)).state is BuildState.SUCCEEDED
+    assert (await states(world, build))["test"] == "succeeded"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,7 @@ from libs.kernel.clock import Clock
 from libs.kernel.context import Ctx
 from libs.kernel.errors import NotFound
 from libs.kernel.ids import new_id
-from libs.plans.plan import BuildPlan, PlanSettings
+from libs.plans.plan import BuildPlan, PlanSettings, Step
 from libs.plans.tree import Tree, tree_of
 from libs.testing.faults import Faulty, Plan
 from services.build.app.building import Built, Scanner
@@ -42,11 +42,19 @@ async def quiet(_job: Job, _plan: BuildPlan, _output: Output) -> None:
     """A build that has nothing to say."""
 
 
+async def passed(_step: Step, _output: Output) -> None:
+    """A test that has nothing against it."""
+
+
 class ToldBuilt:
     """What a told builder built."""
 
-    def __init__(self, artifact: Artifact) -> None:
+    def __init__(self, artifact: Artifact, test: Callable[[Step, Output], Awaitable[None]]) -> None:
         self.artifact = artifact
+        self._test = test
+
+    async def test(self, step: Step, output: Output) -> None:
+        await self._test(step, output)
 
     async def publish(self, _output: Output) -> Artifact:
         return self.artifact
@@ -58,6 +66,7 @@ class ToldBuilder:
     def __init__(self) -> None:
         self.files = {"main.py": "print(1)\n"}
         self.script: Callable[[Job, BuildPlan, Output], Any] = quiet
+        self.tested: Callable[[Step, Output], Awaitable[None]] = passed
         self.secrets: frozenset[str] = frozenset()
         self.fetched = 0
         self.stopped = 0
@@ -77,7 +86,7 @@ class ToldBuilder:
             self.stopped += 1
             raise
         made = Artifact((LAYER,), plan.start_command, "/app", plan.kind, plan.provider)
-        return cast("Built", self.wrapped(ToldBuilt(made)))
+        return cast("Built", self.wrapped(ToldBuilt(made, self.tested)))
 
     async def clean(self, build_id: str) -> None:
         self.dirty.discard(build_id)

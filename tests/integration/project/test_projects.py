@@ -19,6 +19,7 @@ pytestmark = pytest.mark.wheels
 EVERYTHING = {
     "start_command": "python app.py",
     "build_command": "make",
+    "test_command": "make test",
     "root_directory": "apps/web",
     "replicas": 3,
     "health_path": "/healthz",

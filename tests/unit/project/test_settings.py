@@ -13,6 +13,7 @@ from services.project.domain.settings import NAMES, Resources, Settings, changed
 FULL = Settings(
     start_command="python app.py",
     build_command="make",
+    test_command="make test",
     root_directory="apps/web",
     replicas=3,
     health_path="/healthz?full=1",

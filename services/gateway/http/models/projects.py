@@ -35,6 +35,7 @@ _PLAIN: Final = (
     "restart_max_retries",
     "drain_seconds",
     "kind",
+    "test_command",
 )
 
 
@@ -109,6 +110,9 @@ class Settings(Asked):
     drain_seconds: int | None = Field(default=None, ge=0, le=DAY)
     resources: Resources | None = None
     kind: Literal["web", "worker"] | None = None
+    test_command: LongText | None = Field(
+        default=None, description="Runs in what was built; when it fails, nothing is deployed. Null: no test."
+    )
 
     @classmethod
     def of(cls, wire: project_pb2.Settings) -> Settings:

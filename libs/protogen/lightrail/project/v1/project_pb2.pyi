@@ -153,6 +153,7 @@ class Settings(_message.Message):
     DRAIN_SECONDS_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    TEST_COMMAND_FIELD_NUMBER: _builtins.int
     start_command: _builtins.str
     build_command: _builtins.str
     root_directory: _builtins.str
@@ -169,6 +170,8 @@ class Settings(_message.Message):
     """Seconds old instances may finish what they hold; unset: 30."""
     kind: _builtins.str
     """web (default) or worker: a worker has no PORT and no route."""
+    test_command: _builtins.str
+    """Runs in what was built; when it fails, nothing is deployed. Unset: no test."""
     @_builtins.property
     def resources(self) -> _common_pb2.Resources: ...
     def __init__(
@@ -185,10 +188,11 @@ class Settings(_message.Message):
         drain_seconds: _builtins.int | None = ...,
         resources: _common_pb2.Resources | None = ...,
         kind: _builtins.str | None = ...,
+        test_command: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_build_command", b"_build_command", "_drain_seconds", b"_drain_seconds", "_health_path", b"_health_path", "_health_timeout", b"_health_timeout", "_kind", b"_kind", "_replicas", b"_replicas", "_restart_max_retries", b"_restart_max_retries", "_restart_policy", b"_restart_policy", "_root_directory", b"_root_directory", "_start_command", b"_start_command", "build_command", b"build_command", "drain_seconds", b"drain_seconds", "health_path", b"health_path", "health_timeout", b"health_timeout", "kind", b"kind", "replicas", b"replicas", "resources", b"resources", "restart_max_retries", b"restart_max_retries", "restart_policy", b"restart_policy", "root_directory", b"root_directory", "start_command", b"start_command"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_build_command", b"_build_command", "_drain_seconds", b"_drain_seconds", "_health_path", b"_health_path", "_health_timeout", b"_health_timeout", "_kind", b"_kind", "_replicas", b"_replicas", "_restart_max_retries", b"_restart_max_retries", "_restart_policy", b"_restart_policy", "_root_directory", b"_root_directory", "_start_command", b"_start_command", "_test_command", b"_test_command", "build_command", b"build_command", "drain_seconds", b"drain_seconds", "health_path", b"health_path", "health_timeout", b"health_timeout", "kind", b"kind", "replicas", b"replicas", "resources", b"resources", "restart_max_retries", b"restart_max_retries", "restart_policy", b"restart_policy", "root_directory", b"root_directory", "start_command", b"start_command", "test_command", b"test_command"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_build_command", b"_build_command", "_drain_seconds", b"_drain_seconds", "_health_path", b"_health_path", "_health_timeout", b"_health_timeout", "_kind", b"_kind", "_replicas", b"_replicas", "_restart_max_retries", b"_restart_max_retries", "_restart_policy", b"_restart_policy", "_root_directory", b"_root_directory", "_start_command", b"_start_command", "build_command", b"build_command", "drain_seconds", b"drain_seconds", "health_path", b"health_path", "health_timeout", b"health_timeout", "kind", b"kind", "replicas", b"replicas", "resources", b"resources", "restart_max_retries", b"restart_max_retries", "restart_policy", b"restart_policy", "root_directory", b"root_directory", "start_command", b"start_command"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_build_command", b"_build_command", "_drain_seconds", b"_drain_seconds", "_health_path", b"_health_path", "_health_timeout", b"_health_timeout", "_kind", b"_kind", "_replicas", b"_replicas", "_restart_max_retries", b"_restart_max_retries", "_restart_policy", b"_restart_policy", "_root_directory", b"_root_directory", "_start_command", b"_start_command", "_test_command", b"_test_command", "build_command", b"build_command", "drain_seconds", b"drain_seconds", "health_path", b"health_path", "health_timeout", b"health_timeout", "kind", b"kind", "replicas", b"replicas", "resources", b"resources", "restart_max_retries", b"restart_max_retries", "restart_policy", b"restart_policy", "root_directory", b"root_directory", "start_command", b"start_command", "test_command", b"test_command"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__build_command: _TypeAlias = _typing.Literal["build_command"]  # noqa: Y015
     _WhichOneofArgType__build_command: _TypeAlias = _typing.Literal["_build_command", b"_build_command"]  # noqa: Y015
@@ -210,6 +214,8 @@ class Settings(_message.Message):
     _WhichOneofArgType__root_directory: _TypeAlias = _typing.Literal["_root_directory", b"_root_directory"]  # noqa: Y015
     _WhichOneofReturnType__start_command: _TypeAlias = _typing.Literal["start_command"]  # noqa: Y015
     _WhichOneofArgType__start_command: _TypeAlias = _typing.Literal["_start_command", b"_start_command"]  # noqa: Y015
+    _WhichOneofReturnType__test_command: _TypeAlias = _typing.Literal["test_command"]  # noqa: Y015
+    _WhichOneofArgType__test_command: _TypeAlias = _typing.Literal["_test_command", b"_test_command"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__build_command) -> _WhichOneofReturnType__build_command | None: ...
     @_typing.overload
@@ -230,6 +236,8 @@ class Settings(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__root_directory) -> _WhichOneofReturnType__root_directory | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__start_command) -> _WhichOneofReturnType__start_command | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__test_command) -> _WhichOneofReturnType__test_command | None: ...
 
 Global___Settings: _TypeAlias = Settings  # noqa: Y015
 

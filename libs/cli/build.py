@@ -1,4 +1,4 @@
-"""`lr build plan` and `lr config check`: what the platform would do with a directory, without a platform."""
+"""`lr build`: `plan` and `lr config check`: what the platform would do with a directory, without a platform."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from libs.plans.plan import BuildPlan
     from libs.plans.tree import Tree
 
-app = App(name="build", help="Show how a directory would be built.")
+app = App(name="build", help="Show how a directory would be built, and how a build went.")
+app.command("libs.cli.builds:status", name="status", help="Show the stages of a build.")
 config = App(name="config", help="Check the files that say how a directory is built.")
 # Larger files are no configuration and no program that a person wrote.
 _READ: Final = 4 * 1024 * 1024

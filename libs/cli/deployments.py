@@ -37,8 +37,10 @@ async def deployments(
             project_id=found.project_id,
             limit=max(1, min(limit, 200)),
         )
+        builds = await client.builds([row.id for row in rows]) if as_json else []
     if as_json:
-        screen.emit(rows)
+        of = {build.deployment_id: screen.plain(build) for build in builds}
+        screen.emit([{**_plain(row), "build": of.get(row.id)} for row in rows])
     elif not rows:
         screen.say("Nothing was deployed yet. Deploy this directory with: lr up")
     else:
@@ -124,6 +126,11 @@ async def down(
             f"{found.service_name} stops; requests under way are finished first. Start it again with: lr redeploy"
         )
     return 0
+
+
+def _plain(value: Deployment) -> dict[str, object]:
+    plain = screen.plain(value)
+    return plain if isinstance(plain, dict) else {}
 
 
 def _before(rows: list[Deployment]) -> Deployment:

@@ -45,6 +45,8 @@ class Follower:
         """Returns 0 when the deployment is active, 1 when it ended otherwise, 130 when the person left."""
         try:
             await self._follow()
+            if self._json:
+                await self._stages()
         except asyncio.CancelledError:
             self._detached()
             return DETACHED
@@ -88,6 +90,15 @@ class Follower:
             screen.emit_line({"type": "log", **_fields(line)})
             return
         screen.say(f"    {screen.styled(line.step.ljust(8), 'cyan')}{screen.styled(line.text, 'dim')}")
+
+    async def _stages(self) -> None:
+        """The build as it ended, when there was one."""
+        try:
+            for build in await self._client.builds([self._now.id]):
+                screen.emit_line({"type": "build", "build": screen.plain(build)})
+        except Failure as failure:
+            # The deployment's own end is what was waited for.
+            screen.note(f"The stages of its build cannot be shown: {failure}")
 
     def _live(self) -> None:
         seconds = time.monotonic() - self._began

@@ -34,7 +34,7 @@ _COMMANDS: Final = (
 )
 _GROUPS: Final = (
     ("variables", "variables:app", "List, set and delete variables."),
-    ("build", "build:app", "Show how a directory would be built, without a platform."),
+    ("build", "build:app", "Show how a directory would be built, and how a build went."),
     ("config", "build:config", "Check the files that say how a directory is built."),
     ("tokens", "tokens:app", "Make, list and revoke API tokens."),
     ("platform", "platform:app", "Start, stop and look after the platform on this machine."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import BinaryIO, Final, TypeVar
 from urllib.parse import quote
@@ -210,6 +210,21 @@ class Client(Transport):
         path = f"/deployments/{_part(deployment_id)}/events"
         async for event in self.events(path):
             yield msgspec.json.decode(event.data, type=models.Deployment)
+
+    # Builds
+
+    async def build(self, build_id: str) -> models.Build:
+        """One build with its stages."""
+        return await self.call("GET", f"/builds/{_part(build_id)}", models.Build)
+
+    async def builds(self, deployment_ids: Sequence[str]) -> list[models.Build]:
+        """The builds of these deployments, newest first; not all of them have one."""
+        found: list[models.Build] = []
+        # An address of bounded length: many ids are asked about in turns.
+        for start in range(0, len(deployment_ids), 50):
+            asked = "&".join(f"deployment_id={_part(one)}" for one in deployment_ids[start : start + 50])
+            found += await self._list(f"/builds?{asked}", models.Build)
+        return found
 
     # Logs
 

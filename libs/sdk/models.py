@@ -190,6 +190,35 @@ class Deployment(Struct, frozen=True):
     origin_id: str | None = None
 
 
+class Stage(Struct, frozen=True):
+    """A part of a build, as its last attempt went."""
+
+    name: str
+    state: str
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    detail: str | None = None
+
+
+class Build(Struct, frozen=True):
+    """What makes an artifact of a deployment's source."""
+
+    id: str
+    workspace_id: str
+    service_id: str
+    environment_id: str
+    deployment_id: str
+    snapshot_id: str
+    state: str
+    created_at: datetime
+    stages: list[Stage]
+    reason: str | None = None
+    provider: str | None = None
+    artifact_digest: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
 class BuildLine(Struct, frozen=True):
     """A line of a build log; `number` counts from 1 per build."""
 

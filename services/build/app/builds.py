@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,8 @@ from services.build.app.wakes import Wakes
 from services.build.domain.model import Artifact, Build, LogLine
 
 PAGE: Final = 500
+# Deployments that one call may ask about.
+MOST_ASKED: Final = 200
 # How long a follower of a log waits when nobody wakes it, in seconds.
 PERIOD: Final = 0.25
 
@@ -47,6 +49,13 @@ class BuildDesk:
         ctx.allow(found.workspace_id, found.project_id, found.environment_id, what=what)
         return found
 
+    async def of_deployments(self, ctx: Ctx, deployment_ids: Sequence[str]) -> list[Build]:
+        """Their builds, newest first; without those that are not the caller's to see."""
+        if len(deployment_ids) > MOST_ASKED:
+            raise Invalid(f"At most {MOST_ASKED} deployments at once.", field="deployment_ids")
+        found = await self.builds.of_deployments(deployment_ids, ctx.workspaces)
+        return [build for build in found if _may_see(ctx, build)]
+
     async def read_log(
         self, ctx: Ctx, build_id: str, deployment_id: str, *, after: int, follow: bool
     ) -> AsyncIterator[list[LogLine]]:
@@ -74,3 +83,11 @@ class BuildDesk:
                 hint="Deploy the source again; only results of the last builds are kept.",
             )
         return found
+
+
+def _may_see(ctx: Ctx, build: Build) -> bool:
+    try:
+        ctx.allow(build.workspace_id, build.project_id, build.environment_id)
+    except NotFound:
+        return False
+    return True

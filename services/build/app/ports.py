@@ -70,6 +70,10 @@ class Builds(Protocol):
         """One by its deployment."""
         ...
 
+    async def of_deployments(self, deployment_ids: Sequence[str], workspaces: Sequence[str] | None) -> list[Build]:
+        """Those of these deployments, newest first."""
+        ...
+
     async def waiting(self, now: datetime) -> list[Waiting]:
         """Builds that could begin, oldest first: queued, or begun by a process whose lease ran out."""
         ...

@@ -47,6 +47,11 @@ class BuildServicer(build_pb2_grpc.BuildServiceServicer):
         build = await self._desk.get(current(), request.build_id, request.deployment_id)
         return build_pb2.GetBuildResponse(build=build_message(build))
 
+    async def ListBuilds(self, request: build_pb2.ListBuildsRequest, context: Context) -> build_pb2.ListBuildsResponse:
+        """Gives the builds of some deployments."""
+        builds = await self._desk.of_deployments(current(), request.deployment_ids)
+        return build_pb2.ListBuildsResponse(builds=[build_message(build) for build in builds])
+
     async def StreamBuildLog(
         self, request: build_pb2.StreamBuildLogRequest, context: Context
     ) -> AsyncIterator[build_pb2.StreamBuildLogResponse]:

@@ -67,6 +67,16 @@ class PostgresBuilds:
         )
         return _build(row) if row else None
 
+    async def of_deployments(self, deployment_ids: Sequence[str], workspaces: Sequence[str] | None) -> list[Build]:
+        """Those of these deployments, newest first."""
+        rows = await self._db.fetch(
+            f"select {_FIELDS} from builds where deployment_id = any($1) and {_TENANT}"  # noqa: S608 - constants
+            " order by created_at desc, id desc",
+            list(deployment_ids),
+            workspaces,
+        )
+        return [_build(row) for row in rows]
+
     async def waiting(self, now: datetime) -> list[Waiting]:
         """Builds that could begin, oldest first."""
         rows = await self._db.fetch(

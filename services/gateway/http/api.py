@@ -26,6 +26,7 @@ from services.gateway.http.guard import Guard
 from services.gateway.http.pages import routes as pages
 from services.gateway.http.routes import (
     accounts,
+    builds,
     deployments,
     operations,
     projects,
@@ -45,6 +46,7 @@ _ROUTERS: Final = (
     variables.router,
     snapshots.router,
     deployments.router,
+    builds.router,
     streams.router,
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import stat
 import sys
@@ -312,6 +313,24 @@ async def test_logs_of_the_service_of_a_deployment_and_of_its_build(person: Pers
     assert (await person.ok("logs", deployment, "-n", "2")).out == "line 2\nline 3\n"
     assert (await person.ok("logs", "--deployment", deployment, "--build")).out.split() == ["install", "installed"]
     assert [row["number"] for row in (await person.ok("logs", "--build", "--json")).lines()] == [1]
+
+
+async def test_a_build_shows_its_stages(person: Person) -> None:
+    await linked(person)
+    assert "never deployed" in (await person.lr("build", "status")).err
+    await person.ok("up", "--detach")
+    deployment = next(iter(person.gateway.world.deployments))
+    assert "Nothing was built" in (await person.lr("build", "status")).err
+    person.gateway.world.build_lines[deployment] = []
+    for arguments in ([], [deployment], [deployment.replace("dep_", "bld_")]):
+        said = (await person.ok("build", "status", *arguments)).out
+        assert re.search(r"test +failed +1\.50 s +The step test failed\.", said), said
+    shown = (await person.ok("build", "status", "--json")).json()
+    assert [(one["name"], one["state"]) for one in shown["stages"]] == [("test", "failed"), ("publish", "skipped")]
+    rows = (await person.ok("deployments", "--json")).json()
+    assert [row["build"]["id"] for row in rows] == [shown["id"]]
+    wrong = await person.lr("build", "status", "nonsense")
+    assert "no id of a build" in wrong.err
 
 
 async def test_usage(person: Person) -> None:

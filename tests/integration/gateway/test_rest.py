@@ -103,6 +103,26 @@ async def test_accounts_workspaces_and_tokens(gateway: Gateway) -> None:
     problem(await gateway.call("GET", "/me", token=token["secret"]), 401, "denied")
 
 
+async def test_builds_are_asked_for_by_their_deployments(gateway: Gateway) -> None:
+    service = await gateway.service("web")
+    world, made = gateway.world, []
+    for number in range(2):
+        body = {"service_id": service["id"], "image_url": None, "snapshot_id": new_id("snapshot", world.clock)}
+        made.append((await gateway.json("POST", "/deployments", json=body))["id"])
+        if number == 0:
+            world.build_lines[made[0]] = []
+    found = (await gateway.json("GET", f"/builds?deployment_id={made[0]}&deployment_id={made[1]}"))["items"]
+    assert [row["deployment_id"] for row in found] == made[:1]
+    assert found[0]["state"] == "failed"
+    assert [(stage["name"], stage["state"]) for stage in found[0]["stages"]] == [
+        ("test", "failed"), ("publish", "skipped"),
+    ]  # fmt: skip
+    assert (await gateway.json("GET", f"/builds/{found[0]['id']}")) == found[0]
+    problem(await gateway.call("GET", "/builds"), 422, "invalid")
+    problem(await gateway.call("GET", "/builds/bld_nonsense"), 404, "not_found")
+    problem(await gateway.call("GET", "/builds?deployment_id=nonsense"), 404, "not_found")
+
+
 async def test_projects_come_in_pages(gateway: Gateway) -> None:
     for number in range(5):
         await gateway.json("POST", "/projects", json={"name": f"p{number}"})

@@ -49,6 +49,11 @@ class BuildServiceStub:
                 request_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetBuildRequest.SerializeToString,
                 response_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetBuildResponse.FromString,
                 _registered_method=True)
+        self.ListBuilds = channel.unary_unary(
+                '/lightrail.build.v1.BuildService/ListBuilds',
+                request_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.ListBuildsRequest.SerializeToString,
+                response_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.ListBuildsResponse.FromString,
+                _registered_method=True)
         self.StreamBuildLog = channel.unary_stream(
                 '/lightrail.build.v1.BuildService/StreamBuildLog',
                 request_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.StreamBuildLogRequest.SerializeToString,
@@ -84,6 +89,13 @@ class BuildServiceServicer:
 
     def GetBuild(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBuilds(self, request, context):
+        """The builds of some deployments, newest first; what is not the caller's to see is left out.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -125,6 +137,11 @@ def add_BuildServiceServicer_to_server(servicer, server):
                     servicer.GetBuild,
                     request_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetBuildRequest.FromString,
                     response_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetBuildResponse.SerializeToString,
+            ),
+            'ListBuilds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListBuilds,
+                    request_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.ListBuildsRequest.FromString,
+                    response_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.ListBuildsResponse.SerializeToString,
             ),
             'StreamBuildLog': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamBuildLog,
@@ -223,6 +240,33 @@ class BuildService:
             '/lightrail.build.v1.BuildService/GetBuild',
             lightrail_dot_build_dot_v1_dot_build__pb2.GetBuildRequest.SerializeToString,
             lightrail_dot_build_dot_v1_dot_build__pb2.GetBuildResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBuilds(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightrail.build.v1.BuildService/ListBuilds',
+            lightrail_dot_build_dot_v1_dot_build__pb2.ListBuildsRequest.SerializeToString,
+            lightrail_dot_build_dot_v1_dot_build__pb2.ListBuildsResponse.FromString,
             options,
             channel_credentials,
             insecure,

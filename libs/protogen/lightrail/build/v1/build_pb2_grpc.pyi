@@ -35,6 +35,8 @@ class BuildServiceStub:
     """Streams a tar (gzip or plain) of a source directory; answers when it is checked and stored."""
     GetSnapshot: _grpc.UnaryUnaryMultiCallable[_build_pb2.GetSnapshotRequest, _build_pb2.GetSnapshotResponse]
     GetBuild: _grpc.UnaryUnaryMultiCallable[_build_pb2.GetBuildRequest, _build_pb2.GetBuildResponse]
+    ListBuilds: _grpc.UnaryUnaryMultiCallable[_build_pb2.ListBuildsRequest, _build_pb2.ListBuildsResponse]
+    """The builds of some deployments, newest first; what is not the caller's to see is left out."""
     StreamBuildLog: _grpc.UnaryStreamMultiCallable[_build_pb2.StreamBuildLogRequest, _build_pb2.StreamBuildLogResponse]
     """The whole log once, then what comes, until the build ends (with follow)."""
     CancelBuild: _grpc.UnaryUnaryMultiCallable[_build_pb2.CancelBuildRequest, _build_pb2.CancelBuildResponse]
@@ -48,6 +50,8 @@ class BuildServiceAsyncStub(BuildServiceStub):
     """Streams a tar (gzip or plain) of a source directory; answers when it is checked and stored."""
     GetSnapshot: _aio.UnaryUnaryMultiCallable[_build_pb2.GetSnapshotRequest, _build_pb2.GetSnapshotResponse]  # type: ignore[assignment]
     GetBuild: _aio.UnaryUnaryMultiCallable[_build_pb2.GetBuildRequest, _build_pb2.GetBuildResponse]  # type: ignore[assignment]
+    ListBuilds: _aio.UnaryUnaryMultiCallable[_build_pb2.ListBuildsRequest, _build_pb2.ListBuildsResponse]  # type: ignore[assignment]
+    """The builds of some deployments, newest first; what is not the caller's to see is left out."""
     StreamBuildLog: _aio.UnaryStreamMultiCallable[_build_pb2.StreamBuildLogRequest, _build_pb2.StreamBuildLogResponse]  # type: ignore[assignment]
     """The whole log once, then what comes, until the build ends (with follow)."""
     CancelBuild: _aio.UnaryUnaryMultiCallable[_build_pb2.CancelBuildRequest, _build_pb2.CancelBuildResponse]  # type: ignore[assignment]
@@ -76,6 +80,14 @@ class BuildServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _build_pb2.GetBuildRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_build_pb2.GetBuildResponse, _abc.Awaitable[_build_pb2.GetBuildResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListBuilds(
+        self,
+        request: _build_pb2.ListBuildsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_build_pb2.ListBuildsResponse, _abc.Awaitable[_build_pb2.ListBuildsResponse]]:
+        """The builds of some deployments, newest first; what is not the caller's to see is left out."""
 
     @_abc_1.abstractmethod
     def StreamBuildLog(

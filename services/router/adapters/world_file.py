@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -13,7 +15,8 @@ import msgspec
 from libs.telemetry import get_logger
 from services.router.domain.world import App, Endpoint, Key, World
 
-FORMAT: Final = 1
+# Grows when the body means something else: a file of another format is as good as none.
+FORMAT: Final = 2
 
 
 class _StoredEndpoint(msgspec.Struct, array_like=True):
@@ -31,48 +34,75 @@ class _StoredApp(msgspec.Struct):
 
 
 class _Stored(msgspec.Struct):
-    format: int
     revision: int
     apps: list[_StoredApp]
 
 
 class WorldFile:
-    """Keeps one world at `path`, replaced as a whole."""
+    """Keeps one world at `path`, replaced as a whole: a line with format and checksum, then the body.
+
+    One process writes; any number may read.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._log = get_logger("router/world_file")
 
-    async def remember(self, world: World) -> None:
-        """Keeps the world in place of the one before. A disk that does not take it costs the file, not the service."""
+    async def remember(self, world: World) -> bool:
+        """Keeps the world, on disk, in place of the one before; whether it is kept.
+
+        When the disk does not take it, nothing is kept: an old world would lead to endpoints that are gone, whose
+        ports are others' by now.
+        """
         try:
             await asyncio.to_thread(self._write, msgspec.json.encode(_stored(world)))
         except OSError as error:
             self._log.warning("world.not_remembered", path=str(self._path), error=str(error))
+            with suppress(OSError):  # what cannot be written cannot be asked to go either, as on a disk that is away
+                await asyncio.to_thread(self._path.unlink)
+            return False
+        return True
 
     async def recall(self) -> World | None:
         """The world that was kept; None: none, or none that can be read."""
         try:
-            return _world(msgspec.json.decode(await asyncio.to_thread(self._path.read_bytes), type=_Stored))
+            return _world(msgspec.json.decode(await asyncio.to_thread(self._read), type=_Stored))
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, ValueError) as error:
             self._log.warning("world.not_recalled", path=str(self._path), error=str(error))
             return None
 
     def _write(self, body: bytes) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = self._path.with_suffix(".new")
-        with fresh.open("wb") as file:
-            file.write(body)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            # Whoever died while writing may have left it with another mode.
+            os.fchmod(descriptor, 0o600)
+            file.write(_head(body) + body)
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(descriptor)
         fresh.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _read(self) -> bytes:
+        head, _, body = self._path.read_bytes().partition(b"\n")
+        if head + b"\n" != _head(body):
+            raise ValueError("it is torn, or of another version")
+        return body
+
+
+def _head(body: bytes) -> bytes:
+    return f"lightrail-world {FORMAT} {hashlib.sha256(body).hexdigest()}\n".encode()
 
 
 def _stored(world: World) -> _Stored:
     return _Stored(
-        FORMAT,
         world.revision,
         [
             _StoredApp(*app.key, app.host, None if app.endpoints is None else [_store(one) for one in app.endpoints])
@@ -86,9 +116,7 @@ def _store(one: Endpoint) -> _StoredEndpoint:
     return _StoredEndpoint(one.instance_id, one.address, one.port, since)
 
 
-def _world(stored: _Stored) -> World | None:
-    if stored.format != FORMAT:
-        return None
+def _world(stored: _Stored) -> World:
     return World(stored.revision, tuple(_app(found) for found in stored.apps))
 
 

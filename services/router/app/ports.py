@@ -156,8 +156,8 @@ class Gauges(Protocol):
 class Memory(Protocol):
     """The last world, kept where it can be read without a database."""
 
-    async def remember(self, world: World) -> None:
-        """Keeps the world in place of the one before."""
+    async def remember(self, world: World) -> bool:
+        """Keeps the world in place of the one before; whether it is kept. Not kept: neither is the one before."""
         ...
 
     async def recall(self) -> World | None:

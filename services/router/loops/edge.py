@@ -1,4 +1,4 @@
-"""Brings the world from the database to the edges, and to the file that stands in for it."""
+"""Brings the world from the database to the file that stands in for it, and to the edges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ WORLD = "world"
 
 @dataclass(slots=True)
 class TellEdges:
-    """Looks whether the world has changed; if so, tells the edges, then remembers it."""
+    """Looks whether the world has changed; if so, remembers it, then tells the edges.
+
+    In this order, what edges have confirmed is always on disk: whoever then stops the old instances need not fear that
+    an edge which starts from the file leads to them. What is on disk and not yet told runs as well as what is told.
+    """
 
     worlds: Worlds
     edges: Edges
@@ -36,8 +40,9 @@ class TellEdges:
         # A database that is behind us was put back from a copy: what we know of it is worth nothing.
         known = self._world if self._world is not None and self._world.revision <= revision else None
         world = self._world = await self.worlds.load(known)
+        if world.revision != self._remembered:
+            # Not taken: tried again with the next look.
+            self._remembered = world.revision if await self.memory.remember(world) else -1
         if world.revision != self.edges.revision:
             await self.edges.put(world)
-        await self.memory.remember(world)
-        self._remembered = world.revision
         return Done()

@@ -11,7 +11,7 @@ import pytest
 
 from libs.kernel.errors import Invalid, Unavailable
 from services.router.adapters.envoy_admin import EnvoyAdmin
-from services.router.adapters.world_file import WorldFile
+from services.router.adapters.world_file import FORMAT, WorldFile
 from services.router.adapters.xds import app_key, cluster_name
 from services.router.app.ports import Sample
 from services.router.config import spot
@@ -33,13 +33,16 @@ WORLD = World(
 
 async def test_a_world_is_recalled_as_it_was_remembered(tmp_path: Path) -> None:
     file = WorldFile(tmp_path / "state" / "world.json")
-    await file.remember(World(1))
-    await file.remember(WORLD)
+    assert await file.remember(World(1))
+    assert await file.remember(WORLD)
     assert await file.recall() == WORLD
-    assert [path.name for path in (tmp_path / "state").iterdir()] == ["world.json"]
+    [path] = (tmp_path / "state").iterdir()
+    assert (path.name, path.stat().st_mode & 0o777) == ("world.json", 0o600)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}', '{"format": 9, "revision": 1, "apps": []}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"format": 1, "revision": 1, "apps": []}', "lightrail-world 2 0\n{}"]
+)
 async def test_a_file_that_cannot_be_read_is_as_none(tmp_path: Path, content: str) -> None:
     path = tmp_path / "world.json"
     assert await WorldFile(path).recall() is None
@@ -47,10 +50,52 @@ async def test_a_file_that_cannot_be_read_is_as_none(tmp_path: Path, content: st
     assert await WorldFile(path).recall() is None
 
 
+async def test_a_file_that_is_torn_or_damaged_anywhere_is_as_none(tmp_path: Path) -> None:
+    file = WorldFile(tmp_path / "world.json")
+    await file.remember(WORLD)
+    whole = (tmp_path / "world.json").read_bytes()
+    for place in range(len(whole)):
+        (tmp_path / "world.json").write_bytes(whole[:place])
+        assert await file.recall() is None, f"torn after {place} bytes"
+        (tmp_path / "world.json").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert await file.recall() is None, f"damaged at {place}"
+    (tmp_path / "world.json").write_bytes(whole)
+    assert await file.recall() == WORLD
+
+
+async def test_a_file_of_a_later_format_is_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = WorldFile(tmp_path / "world.json")
+    with monkeypatch.context() as later:
+        later.setattr("services.router.adapters.world_file.FORMAT", FORMAT + 1)
+        await file.remember(WORLD)
+    assert await file.recall() is None
+
+
+async def test_a_writer_that_dies_before_the_rename_leaves_the_world_before(tmp_path: Path) -> None:
+    path = tmp_path / "world.json"
+    file = WorldFile(path)
+    await file.remember(WORLD)
+    # What its successor finds: half of a newer world, and open to others.
+    (tmp_path / "world.new").write_bytes(path.read_bytes()[:40])
+    (tmp_path / "world.new").chmod(0o644)
+    assert await file.recall() == WORLD
+    await file.remember(World(8))
+    assert await file.recall() == World(8)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 async def test_a_disk_that_takes_nothing_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where a folder should be")
     file = WorldFile(tmp_path / "state" / "world.json")
+    assert not await file.remember(WORLD)
+    assert await file.recall() is None
+
+
+async def test_a_world_that_is_out_of_date_is_not_left_when_the_next_cannot_be_written(tmp_path: Path) -> None:
+    file = WorldFile(tmp_path / "world.json")
     await file.remember(WORLD)
+    (tmp_path / "world.new").mkdir()
+    assert not await file.remember(World(8))
     assert await file.recall() is None
 
 

@@ -77,8 +77,9 @@ class KeptWorld:
 
     world: World | None = None
 
-    async def remember(self, world: World) -> None:
+    async def remember(self, world: World) -> bool:
         self.world = world
+        return True
 
     async def recall(self) -> World | None:
         return self.world

@@ -24,6 +24,9 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 RUNTIME: Final = (sys.executable, "-m", "libs.runtime")
 # What belongs to `lr` or to the supervisor alone. The superuser's URL above all is not for services.
 _WITHHELD: Final = {"LIGHTRAIL_DATABASE_URL", "LIGHTRAIL_TOKEN", "LIGHTRAIL_API", "LIGHTRAIL_CONFIG_DIR"}
+# The service that edges ask, and what its standby has no use for.
+_ROUTER: Final = "router"
+_NOT_FOR_STANDBY: Final = {"LIGHTRAIL_NATS_URL", "LIGHTRAIL_METRICS_ADDRESS"}
 # Changes when provisioning makes something it did not make before.
 _PROVISION_VERSION: Final = "1"
 
@@ -50,6 +53,10 @@ class Node:
     adoptable: bool = False
     # Whether it is started anew when it runs but stops answering.
     cured: bool = False
+    # The part that it stands in for: it runs only while that one is away and `wanted` says so (blocking, a second at
+    # most), and ends by itself when that one is back.
+    stands_in_for: str = ""
+    wanted: Callable[[], bool] = lambda: True
 
 
 class Plan:
@@ -124,10 +131,13 @@ class Plan:
             )
         )
         before_services = ("provision", "nats") if "nats" not in external else ("provision",)
+        targets = _targets(self._settings)
         nodes += [
             Node(name, spec=partial(self._service, name, names), needs=before_services, services=names, cured=True)
-            for name, names in _targets(self._settings)
+            for name, names in targets
         ]
+        if "envoy" not in external:
+            nodes += [self._standby(name) for name, names in targets if _ROUTER in names]
         return nodes
 
     def is_reachable(self) -> bool:
@@ -204,14 +214,37 @@ class Plan:
         metrics = self._ports[f"metrics-{name}"]
         return Spec(
             name=name,
-            # Means nothing to Python: by it a process is known as this platform's when no record is left.
-            argv=(self._program[0], "-X", mark(self._home), *self._program[1:], f"--target={target}"),
+            argv=self._command(f"--target={target}"),
             env=self.services_environment(name),
             log=self._home.log(name),
             port=self._ports.get(name, metrics),
             ready=lambda: probe.http_status(ports.LOOPBACK, metrics, "/ready") == _OK,
             cwd=ROOT,
         )
+
+    def _standby(self, router: str) -> Node:
+        """Serves an edge that was started anew while the router, in this process, is away: from the router's file."""
+
+        def spec() -> Spec:
+            known = self.services_environment(router).items()
+            return Spec(
+                name="standby",
+                argv=self._command(f"--standby={_ROUTER}"),
+                env={name: value for name, value in known if name not in _NOT_FOR_STANDBY and "_DATABASE_" not in name},
+                log=self._home.log("standby"),
+                port=0,
+                ready=lambda: True,
+                cwd=ROOT,
+            )
+
+        def serves_nobody() -> bool:
+            return not probe.listens(self._settings.edge_address, self._settings.port)
+
+        return Node("standby", spec=spec, needs=("envoy",), once=True, stands_in_for=router, wanted=serves_nobody)
+
+    def _command(self, what: str) -> tuple[str, ...]:
+        # The mark means nothing to Python: by it a process is known as this platform's when no record is left.
+        return (self._program[0], "-X", mark(self._home), *self._program[1:], what)
 
     def _provision(self) -> Spec:
         return Spec(

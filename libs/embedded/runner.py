@@ -27,7 +27,7 @@ class Runner:
 
     def __init__(self, node: Node, say: Say) -> None:
         self.node = node
-        self.state = "waiting"
+        self.state = "resting" if node.stands_in_for else "waiting"
         self.restarts = 0
         # Deaths since it was last ready.
         self.failures = 0
@@ -49,8 +49,8 @@ class Runner:
 
     @property
     def is_up(self) -> bool:
-        """Whether others may count on it: it was ready, or is a task that is done."""
-        return self.state in {"ready", "done", "unresponsive"}
+        """Whether others may count on it: it was ready, or is a task that is done, or a standby without need."""
+        return self.state in {"ready", "done", "unresponsive", "resting"}
 
     @property
     def is_starting(self) -> bool:
@@ -93,7 +93,8 @@ class Runner:
             return
         self.descriptor = os.pidfd_open(self._popen.pid)
         self._process = processes.find(self._popen.pid) or Process(self._popen.pid, 0)
-        self.state = "starting"
+        # A standby is never waited for.
+        self.state = "ready" if self.node.stands_in_for else "starting"
         self._say("part.started", part=self.node.name, pid=self._popen.pid)
 
     def look(self, now: float) -> None:
@@ -120,12 +121,20 @@ class Runner:
         """Takes note that its process has ended: a task may be done, anything else starts again after a pause."""
         code = self._popen.wait() if self._popen else None
         self._forget()
+        if self.node.stands_in_for and code == 0:
+            self.state, self.due = "resting", now + self._pause()
+            self._say("part.rests", part=self.node.name)
+            return
         if self.node.once and code == 0:
             self.node.finished()
             self.state, self.seconds = "done", round(now - self._began, 3)
             self._say("part.done", part=self.node.name, seconds=self.seconds)
             return
         self._died(now, self.message or _sentence(code))
+
+    def spare(self, until: float) -> None:
+        """Takes note that a standby is not needed before `until`: the next need is a first one."""
+        self.due, self._pauses = until, 0
 
     def end(self) -> None:
         """Ends its process by its signals; blocking up to their seconds."""
@@ -164,12 +173,17 @@ class Runner:
     def _died(self, now: float, message: str) -> None:
         if now - self._began >= HEALTHY_SECONDS:
             self._pauses = 0
-        pause = PAUSES[min(self._pauses, len(PAUSES) - 1)]
-        self._pauses += 1
+        pause = self._pause()
         self.failures += 1
         self.restarts += 1
-        self.state, self.message, self.due = "waiting", message, now + pause
+        self.state = "resting" if self.node.stands_in_for else "waiting"
+        self.message, self.due = message, now + pause
         self._say("part.died", part=self.node.name, why=message, again_after=pause)
+
+    def _pause(self) -> float:
+        """Seconds until it may start again; longer each time."""
+        self._pauses += 1
+        return PAUSES[min(self._pauses, len(PAUSES)) - 1]
 
     def _forget(self) -> None:
         if self.descriptor is not None:

@@ -121,13 +121,16 @@ class _Measured:
 
 
 def _parts(known: PartRecord, last: Record, home: Home, measured: _Measured, *, watched: bool) -> list[PartStatus]:
-    """The rows of a recorded part: itself, or each service in it. Tasks that end by themselves are no parts."""
+    """The rows of a recorded part: itself, or each service in it. Tasks that end by themselves are no parts.
+
+    A standby is one while it runs.
+    """
     if known.state == "external":
         return [PartStatus(name=known.name, state="external")]
-    if known.name == "provision":
-        return []
     process = known.process
     alive = process is not None and process.alive
+    if known.name == "provision" or (known.name == "standby" and not alive):
+        return []
     state = _state(known, alive=alive, watched=watched)
     shared: dict[str, object] = {
         "state": state,

@@ -30,6 +30,8 @@ from libs.kernel.errors import Failure, Unavailable
 _LOOK_SECONDS = 0.015
 # How often running parts are asked whether they still answer, and logs are measured.
 _ROUND_SECONDS = 10.0
+# How often it is looked whether somebody must stand in for a part that is away.
+_WATCH_SECONDS = 0.1
 # Deaths before the platform is ready that mean it will not get there.
 _MOST_FAILURES = 3
 # From everything being ready to the first answer of the API through the edge.
@@ -115,10 +117,9 @@ class Supervisor:
     def _start_due(self, now: float) -> None:
         up = {runner.node.name for runner in self._runners if runner.is_up} | set(self._external)
         for runner in self._runners:
-            if (
-                runner.state == "waiting"
-                and runner.due <= now
-                and (runner.restarts or up.issuperset(runner.node.needs))
+            if runner.due <= now and (
+                (runner.state == "waiting" and (runner.restarts or up.issuperset(runner.node.needs)))
+                or (self._watches(runner) and self._must_stand_in(runner, now))
             ):
                 runner.start(now)
                 if runner.descriptor is not None:
@@ -127,6 +128,20 @@ class Supervisor:
                     self._save()
             elif runner.is_starting:
                 runner.look(now)
+
+    def _watches(self, runner: Runner) -> bool:
+        """Whether the runner is a standby, at rest, of a part that is away. A platform that starts has no standbys."""
+        if runner.state != "resting" or self._phase != "ready":
+            return False
+        return any(other.node.name == runner.node.stands_in_for and not other.is_up for other in self._runners)
+
+    def _must_stand_in(self, runner: Runner, now: float) -> bool:
+        """Whether it is needed: what it serves is up, and serves nobody."""
+        up = {other.node.name for other in self._runners if other.is_up}
+        needed = up.issuperset(runner.node.needs) and runner.node.wanted()
+        if not needed:
+            runner.spare(now + _WATCH_SECONDS)
+        return needed
 
     def _judge(self, plan: Plan, now: float) -> None:
         """Calls the platform ready when everything is and the API answers through the edge, or gives up."""
@@ -169,7 +184,7 @@ class Supervisor:
         now = time.monotonic()
         if self._phase == "starting" or any(runner.is_starting for runner in self._runners):
             return int(_LOOK_SECONDS * 1000)
-        due = [runner.due for runner in self._runners if runner.state == "waiting"]
+        due = [runner.due for runner in self._runners if runner.state == "waiting" or self._watches(runner)]
         return max(0, int((min([*due, self._next_round]) - now) * 1000) + 1)
 
     def _stop(self) -> None:

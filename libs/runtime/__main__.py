@@ -1,4 +1,4 @@
-"""`python -m libs.runtime --target=all`, or one service, or a comma list of them."""
+"""`python -m libs.runtime --target=all`, or one service, or a comma list of them; or `--standby=` one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib import import_module
 
 import uvloop
 
-from libs.kernel.errors import Failure
+from libs.kernel.errors import Failure, Invalid
 from libs.runtime.clock import SystemClock
 from libs.runtime.host import SERVICES
 from libs.runtime.module import Module
@@ -20,23 +20,28 @@ from libs.telemetry.traces import start_tracing
 
 
 def main() -> int:
-    """Runs until SIGTERM; exit code 1 with a sentence when it cannot start."""
+    """Runs until SIGTERM, a standby until it is relieved; exit code 1 with a sentence when it cannot start."""
     parser = argparse.ArgumentParser(prog="python -m libs.runtime", description="Runs services of the platform.")
-    parser.add_argument("--target", default="all", help=f"all, or a comma list of: {', '.join(SERVICES)}")
-    target = parser.parse_args().target
-    names = list(SERVICES) if target == "all" else target.split(",")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--target", default="all", help=f"all, or a comma list of: {', '.join(SERVICES)}")
+    choice.add_argument("--standby", metavar="SERVICE", help="stand in for this service until it is back")
+    chosen = parser.parse_args()
+    target, standby = chosen.target, chosen.standby
+    names = [standby] if standby else list(SERVICES) if target == "all" else target.split(",")
     unknown = [name for name in names if name not in SERVICES]
     if unknown:
         parser.error(f"no such service: {', '.join(unknown)}; there are: all, {', '.join(SERVICES)}")
     # Builds and applications run as another account and must reach what is made for them, whoever started this
     # process; what others must not read is given its mode where it is written.
     os.umask(0o022)
-    configure(target)
-    start_tracing(target)
+    name = f"{standby}-standby" if standby else target
+    configure(name)
+    start_tracing(name)
+    modules = [_module(name) for name in names]
     try:
-        uvloop.run(_run([_module(name) for name in names]))
+        uvloop.run(_stand_in(modules[0]) if standby else _run(modules))
     except Failure as failure:
-        sys.stderr.write(f"{target} cannot go on: {failure}\n")
+        sys.stderr.write(f"{name} cannot go on: {failure}\n")
         return 1
     return 0
 
@@ -54,6 +59,12 @@ async def _run(modules: list[Module]) -> None:
     stop_on_signals(process)
     gc.freeze()
     await process.run()
+
+
+async def _stand_in(module: Module) -> None:
+    if module.standby is None:
+        raise Invalid(f"Nothing can stand in for {module.name}.")
+    await module.standby(dict(os.environ), SystemClock())
 
 
 if __name__ == "__main__":

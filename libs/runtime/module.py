@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
+from libs.kernel.clock import Clock
 from libs.runtime.host import Host
 from libs.runtime.opened import Opened
 
@@ -17,6 +18,9 @@ class Module:
     name: str
     open: Callable[[Host], AbstractAsyncContextManager[Opened]]
     needs: tuple[str, ...] = field(default=())
+    # What a process of its own may do for the service while that is away, with its environment; returns when it is
+    # back.
+    standby: Callable[[Mapping[str, str], Clock], Awaitable[None]] | None = None
 
 
 def in_order(modules: Mapping[str, Module]) -> list[Module]:

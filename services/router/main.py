@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from libs.config import load
 from libs.db import Database
+from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
 from libs.reconcile import Driver
 from libs.runtime import Follow, Host, Module, Opened
@@ -36,9 +37,8 @@ DATABASE_RETRY_SECONDS = 0.5
 async def open_router(host: Host) -> AsyncIterator[Opened]:
     """Opens the router. Edges are served before anything else, from the file of the last run if need be."""
     settings = load(Settings, host.environ)
-    shape = Shape(Spot(settings.edge_address, settings.edge_port), settings.gateway, settings.edge_token)
-    edges = ads.Edges(Translator(shape), host.clock)
-    memory = WorldFile(settings.home / "state" / WORLD_FILE)
+    edges = _edges(settings, host.clock)
+    memory = _memory(settings)
     async with AsyncExitStack() as stack:
         remembered = await memory.recall()
         if remembered is not None:
@@ -47,6 +47,31 @@ async def open_router(host: Host) -> AsyncIterator[Opened]:
         db = await _database(host, stack)
         admin = await stack.enter_async_context(connection(settings.envoy_admin))
         yield _wire(host, settings, db, edges, memory, EnvoyAdmin(admin))
+
+
+async def stand_in(environ: Mapping[str, str], clock: Clock) -> None:
+    """Serves the world of the last run to edges that start while the router is away; returns when it is back.
+
+    Needs neither database nor bus. Unavailable when there is no such world.
+    """
+    settings, log = load(Settings, environ), get_logger("router/standby")
+    remembered = await _memory(settings).recall()
+    if remembered is None:
+        raise Unavailable("The router left no world to serve.", hint="Edges are served again when it is back.")
+    edges = _edges(settings, clock)
+    await edges.put(remembered, provisional=True)
+    log.info("standby.offered", revision=remembered.revision, apps=len(remembered.apps))
+    served = await ads.standing_in(edges, settings.ads_address, clock)
+    log.info("standby.relieved" if served else "standby.not_needed")
+
+
+def _edges(settings: Settings, clock: Clock) -> ads.Edges:
+    shape = Shape(Spot(settings.edge_address, settings.edge_port), settings.gateway, settings.edge_token)
+    return ads.Edges(Translator(shape), clock)
+
+
+def _memory(settings: Settings) -> WorldFile:
+    return WorldFile(settings.home / "state" / WORLD_FILE)
 
 
 async def _database(host: Host, stack: AsyncExitStack) -> Database:
@@ -91,4 +116,4 @@ def _wire(
     )
 
 
-MODULE = Module("router", open_router)
+MODULE = Module("router", open_router, standby=stand_in)

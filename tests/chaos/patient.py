@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from libs.testing.eventually import eventually
 from tests.e2e import processes
 from tests.e2e.application import Application
+from tests.e2e.load import load
 from tests.e2e.platform import Json
 
 # In the order in which a deployment passes through them.
@@ -138,6 +142,50 @@ class Patient:
         parts = await self.app.platform.parts()
         for name in names:
             processes.kill(parts[name]["pid"])
+
+    @asynccontextmanager
+    async def without_services(self, target: str) -> AsyncIterator[None]:
+        """Ends the process of these services, and each that is started in its place while the block runs."""
+        arguments = (f"lightrail={self.app.platform.home}", f"--target={target}")
+        dead, over = asyncio.Event(), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def keep_away() -> None:
+            while not over.is_set():
+                for pid in processes.started_with(*arguments):
+                    processes.kill_if_alive(pid)
+                    loop.call_soon_threadsafe(dead.set)
+                over.wait(0.02)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.to_thread(keep_away))
+            try:
+                async with asyncio.timeout(10):
+                    await dead.wait()
+                yield
+            finally:
+                over.set()
+
+    @asynccontextmanager
+    async def edge_booted_from_disk(self, target: str) -> AsyncIterator[None]:
+        """Ends these services, the router among them, keeps them away, and ends the edge: visitors must be served.
+
+        The block runs when the services are back; from the new edge's first answer on, no visitor may notice anything.
+        """
+        app, before = self.app, self.app.processes()
+        async with AsyncExitStack() as visits:
+            async with self.without_services(target):
+                await self.kill("envoy")
+                await self.serves_again()
+                counts = await visits.enter_async_context(load(app.platform.port, app.host, per_second=20))
+                parts = await app.platform.parts()
+                assert parts["router"]["state"] != "running"
+                assert parts["standby"]["state"] == "running"
+                assert app.processes() == before
+            await self.parts_are_well()
+            yield
+            await self.settles()
+        assert counts.failed == 0, counts.failures
 
     async def services_pid(self) -> int:
         """Gives the pid of the process that holds all services."""

@@ -24,3 +24,8 @@ async def test_a_deployment_ends_right_when_one_service_dies(patient: Patient, s
         await patient.parts_are_well()
         await patient.settles()
     assert counts.failed == 0, counts.failures
+
+
+async def test_the_edge_boots_from_disk_while_no_router_runs(patient: Patient) -> None:
+    async with patient.edge_booted_from_disk("router"):
+        assert "standby" not in await patient.app.platform.parts()

@@ -45,14 +45,11 @@ async def test_deleting_jetstream_during_a_run_loses_nothing(patient: Patient) -
     await patient.settles()
 
 
-async def test_the_edge_and_every_service_die_and_the_same_app_is_served_again(patient: Patient) -> None:
+async def test_the_edge_boots_from_disk_while_no_service_runs(patient: Patient) -> None:
     app = patient.app
-    before = app.processes()
-    await patient.kill("envoy", "router")
-    await patient.serves_again()
-    assert app.processes() == before
-    await patient.parts_are_well()
-    await patient.settles()
+    async with patient.edge_booted_from_disk("all"):
+        await app.becomes("active", await patient.deploy(), within=90)
+        assert await app.text() == f"version {patient.versions}, after 1.5 s\n"
 
 
 async def test_the_edge_serves_while_no_service_answers(patient: Patient) -> None:

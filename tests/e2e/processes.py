@@ -70,6 +70,19 @@ def below(home: Path) -> set[int]:
     return found
 
 
+def started_with(*arguments: str) -> set[int]:
+    """Gives every process that was started with all of these arguments."""
+    found = set()
+    for pid in running():
+        try:
+            command = (PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if set(arguments) <= set(command.split("\0")):
+            found.add(pid)
+    return found
+
+
 def kill(pid: int) -> None:
     """Ends a process at once, as a power cut would."""
     os.kill(pid, signal.SIGKILL)

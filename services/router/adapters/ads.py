@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -23,6 +22,7 @@ from libs.protogen.envoy.service.discovery.v3.discovery_pb2 import (
     Resource,
 )
 from libs.telemetry import get_logger
+from services.router.adapters import door
 from services.router.adapters.xds import Translator, route_table
 from services.router.domain.lane import Batch
 from services.router.domain.resources import Kind, Snapshot, assembled
@@ -274,17 +274,9 @@ async def serving(edges: Edges, address: str) -> AsyncIterator[int]:
 
     Unavailable when the address cannot be had.
     """
-    server: Any = grpc.aio.server(options=_OPTIONS)
-    ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(edges, server)
-    try:
-        port = server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise Unavailable(
-            f"The router cannot listen on {address}: {error}",
-            hint="Is another platform running? Move LIGHTRAIL_ADS_ADDRESS.",
-        ) from error
+    server = _server(edges)
+    port = await door.listen(server, address)
     await server.start()
-    _open(address)
     try:
         yield port
     finally:
@@ -292,8 +284,20 @@ async def serving(edges: Edges, address: str) -> AsyncIterator[int]:
         await server.stop(STOP_SECONDS)
 
 
-def _open(address: str) -> None:
-    """Lets Envoy in, which runs as another user: the directory is the lock, not the socket."""
-    path = address.removeprefix("unix:")
-    if path != address:
-        Path(path).chmod(0o666)
+async def standing_in(edges: Edges, address: str, clock: Clock) -> bool:
+    """Serves `edges` on unix:/path until another server takes the path; whether there was need.
+
+    Invalid and Unavailable as `door.stand_in`.
+    """
+    server = _server(edges)
+    try:
+        return await door.stand_in(server, address, clock)
+    finally:
+        # At once: until they are let go, edges do not turn to the one who is there now.
+        await server.stop(None)
+
+
+def _server(edges: Edges) -> grpc.aio.Server:
+    server = grpc.aio.server(options=_OPTIONS)
+    ads_pb2_grpc.add_AggregatedDiscoveryServiceServicer_to_server(edges, server)
+    return server

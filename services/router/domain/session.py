@@ -35,6 +35,8 @@ class Session:
     asked: set[Kind] = field(default_factory=set)
     # The edge brought configuration from an earlier stream.
     resumed: bool = False
+    # It said that it has no listener: whatever it brought, it serves nobody.
+    _idle: bool = False
     _wanted_endpoints: set[str] = field(default_factory=set)
     # The edge's route table is one that this session knows the parts of.
     _routes_known: bool = False
@@ -56,6 +58,8 @@ class Session:
             self._follow(subscribe, unsubscribe)
         elif first or subscribe:
             self._owed.add(kind)
+        if kind is Kind.LISTENERS and first:
+            self._idle = not initial
         if initial:
             self._resume(kind, initial)
 
@@ -75,7 +79,7 @@ class Session:
 
     def proposals(self, snapshot: Snapshot) -> Iterator[tuple[Kind, Batch]]:
         """Yields what may be told now, in the order to tell it."""
-        if snapshot.provisional and self.resumed:
+        if self._is_left_alone(snapshot):
             return
         for kind in (Kind.CLUSTERS, Kind.ENDPOINTS, Kind.LISTENERS, Kind.ROUTES):
             if kind in self.asked and (batch := self._propose(kind, snapshot)) is not None:
@@ -111,6 +115,10 @@ class Session:
             held = lane.holding(name)
             waiting = waiting or held is None or held.version != resource.version
         return (Serving.NOT_YET if waiting else Serving.YES), ""
+
+    def _is_left_alone(self, snapshot: Snapshot) -> bool:
+        """Whether the edge has something that may be newer than this. One whose teacher died half-way does not."""
+        return snapshot.provisional and self.resumed and not self._idle
 
     def _follow(self, subscribe: Collection[str], unsubscribe: Collection[str]) -> None:
         for name in subscribe:

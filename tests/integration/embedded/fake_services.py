@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -31,7 +32,22 @@ def serve(address: str) -> ThreadingHTTPServer:
     return server
 
 
+def stand_in() -> None:
+    """Serves the edge until another has taken the socket."""
+    ads, edge = os.environ["LIGHTRAIL_ADS_ADDRESS"], os.environ["LIGHTRAIL_EDGE_PORT"]
+    door = Path(ads.removeprefix("unix:"))
+    router = fake_router.serve(ads, f"127.0.0.1:{edge}", os.environ["LIGHTRAIL_GATEWAY_HTTP_ADDRESS"])
+    assert router
+    mine = door.stat().st_ino
+    while door.exists() and door.stat().st_ino == mine:
+        time.sleep(0.05)
+    # Leaving politely would take the socket of the other with it.
+    os._exit(0)
+
+
 def main() -> None:
+    if sys.argv[1].startswith("--standby="):
+        stand_in()
     target = sys.argv[1].removeprefix("--target=")
     home = Path(os.environ["LIGHTRAIL_HOME"])
     (home / f"environment-{target}").write_text("\n".join(f"{key}={value}" for key, value in os.environ.items()))

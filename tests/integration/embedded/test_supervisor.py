@@ -77,6 +77,37 @@ async def test_a_part_that_is_killed_comes_back(platform: Supervised, part: str)
     await platform.stop()
 
 
+async def test_while_services_are_away_a_standby_serves_an_edge_that_was_started_anew(platform: Supervised) -> None:
+    await platform.start()
+    assert "standby" not in platform.parts()
+    (platform.path / "refuse").touch()
+    before = platform.found("envoy")
+    os.kill(platform.found("router").pid, signal.SIGKILL)
+    await eventually(lambda: platform.parts()["router"].restarts > 1, within=20)
+    assert "standby" not in platform.parts(), "an edge that serves needs nobody"
+
+    os.kill(before.pid, signal.SIGKILL)
+
+    def is_served_again() -> None:
+        # The gateway is away with all other services: what answers is the edge.
+        assert probe.http_status(ports.LOOPBACK, platform.port, "/") == 503
+
+    await eventually(is_served_again, within=20)
+    assert platform.found("envoy") != before
+    standby = platform.found("standby")
+    (platform.path / "refuse").unlink()
+
+    def is_over() -> None:
+        serves(platform)
+        assert platform.status().is_well
+        assert not standby.alive
+
+    await eventually(is_over, within=20)
+    assert "standby" not in platform.parts()
+    assert '"event": "part.died", "part": "standby"' not in platform.said()
+    await platform.stop()
+
+
 async def test_a_killed_supervisors_servers_are_adopted_and_its_services_replaced(platform: Supervised) -> None:
     await platform.start()
     before = {part: platform.found(part) for part in (*CORE, "auth")}

@@ -111,8 +111,20 @@ def test_parts_from_outside_are_not_run(home: Home) -> None:
 @pytest.mark.parametrize(("topology", "processes"), [("all", ["services"]), ("split", list(SERVICES))])
 def test_a_topology_is_a_number_of_processes(home: Home, topology: str, processes: list[str]) -> None:
     nodes = planned(home.path, LIGHTRAIL_TOPOLOGY=topology).nodes()
-    assert [node.name for node in nodes] == ["nats", "envoy", "postgres", "provision", *processes]
+    assert [node.name for node in nodes] == ["nats", "envoy", "postgres", "provision", *processes, "standby"]
     assert [service for node in nodes for service in node.services] == list(SERVICES)
+
+
+@pytest.mark.parametrize(("topology", "router"), [("all", "services"), ("split", "router")])
+def test_the_standby_knows_the_edge_and_neither_database_nor_bus(home: Home, topology: str, router: str) -> None:
+    nodes = {node.name: node for node in planned(home.path, LIGHTRAIL_TOPOLOGY=topology).nodes()}
+    standby = nodes["standby"]
+    assert (standby.stands_in_for, standby.needs) == (router, ("envoy",))
+    env, routers = standby.spec().env, nodes[router].spec().env
+    assert standby.spec().argv[-1] == "--standby=router"
+    shared = ("LIGHTRAIL_HOME", "LIGHTRAIL_ADS_ADDRESS", "LIGHTRAIL_EDGE_PORT", "LIGHTRAIL_EDGE_TOKEN_FILE")
+    assert [env[name] for name in shared] == [routers[name] for name in shared]
+    assert not [name for name in env if "DATABASE" in name or "NATS" in name]
 
 
 def test_services_stop_before_the_edge_the_edge_before_the_bus_and_the_database_last(home: Home) -> None:

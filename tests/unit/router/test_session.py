@@ -68,6 +68,18 @@ def test_a_remembered_world_is_for_edges_that_have_nothing() -> None:
     assert fresh.endpoints == {"a": "e2"}
 
 
+def test_an_edge_that_got_half_of_a_world_gets_the_rest_from_a_remembered_one() -> None:
+    whole = snapshot({"a": (1, True)})
+    remembered = Snapshot(
+        1, whole.listeners, whole.clusters, whole.endpoints, whole.sites, whole.places, provisional=True
+    )
+    edge = Edge(clusters={"a": "c"}, endpoints={"a": "e0"})
+    edge.connect()
+    edge.settle(remembered)
+    assert (edge.endpoints, edge.listeners) == ({"a": "e1"}, {"listener": "l"})
+    assert edge.routes["a"].version == "to"
+
+
 def test_a_changed_cluster_gets_its_endpoints_again() -> None:
     target = snapshot({"a": (1, True)})
     edge = a_new_edge(target)

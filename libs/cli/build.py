@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from libs.cli import screen
 from libs.cli.session import Json
@@ -74,6 +74,38 @@ def show_plan(
     else:
         _print(plan)
     return 0
+
+
+@app.command(name="scan")
+def scan(directory: Path = Path(), *, policy: str = "", severity: str = "", as_json: Json = False) -> int:
+    """Look for secrets in a directory, and for the packages that its lock files name, without a platform.
+
+    Parameters
+    ----------
+    directory
+        The source.
+    policy
+        warn, or block: exit with 1 when there are findings.
+    severity
+        Findings this bad or worse count: low, medium, high or critical.
+    """
+    from libs.cli.scan import scan_directory  # noqa: PLC0415 - other commands need none of it
+
+    return scan_directory(directory, policy=policy, severity=severity, as_json=as_json)
+
+
+@app.command(name="sbom")
+def sbom(*, directory: Annotated[Path, Parameter(name="--dir")] = Path()) -> int:
+    """Print the software bill of materials of a directory (CycloneDX 1.6), without a platform.
+
+    Parameters
+    ----------
+    directory
+        The source.
+    """
+    from libs.cli.scan import sbom_of_directory  # noqa: PLC0415 - other commands need none of it
+
+    return sbom_of_directory(directory)
 
 
 @config.command(name="check")

@@ -52,11 +52,22 @@ class DeploySection:
 
 
 @dataclass(frozen=True, slots=True)
+class ScanSection:
+    """What is to be done about findings of a scan; it can only be stricter than the project's own policy."""
+
+    policy: Annotated[Literal["", "warn", "block"], Meta(description="block: findings end the build.")] = ""
+    severity: Annotated[
+        Literal["", "low", "medium", "high", "critical"], Meta(description="Findings this bad or worse count.")
+    ] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """lightrail.toml: how this source is built and run."""
 
     build: BuildSection = field(default_factory=BuildSection)
     deploy: DeploySection = field(default_factory=DeploySection)
+    scan: ScanSection = field(default_factory=ScanSection)
 
 
 def read_manifest(tree: Tree) -> Reading | None:
@@ -83,7 +94,7 @@ def read_manifest(tree: Tree) -> Reading | None:
 
 def _keys() -> Keys:
     """The names that may stand in the file, made from its types."""
-    sections: dict[str, Any] = {"build": BuildSection, "deploy": DeploySection}
+    sections: dict[str, Any] = {"build": BuildSection, "deploy": DeploySection, "scan": ScanSection}
     return {
         name: {one.name: {ANY: KNOWN} if one.name in {"versions", "environment"} else KNOWN for one in fields(section)}
         for name, section in sections.items()

@@ -81,3 +81,39 @@ def test_nothing_to_check_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["config", "check", str(tmp_path)]) == 0
     assert "everything is detected" in capsys.readouterr().out
     assert main(["config", "check", str(tmp_path / "nowhere")]) == 1
+
+
+def test_a_scan_names_the_place_of_a_secret_and_fails_only_when_it_is_told_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = "ghp_" + "a1B2c3D4e5F6g7H8i9" * 2
+    source = made(tmp_path, {"main.py": f'\nKEY = "{key}"\n', "requirements.txt": "flask==3.1.0\n"})
+    assert main(["build", "scan", str(source)]) == 0
+    said = capsys.readouterr().out
+    assert "critical: main.py:2 (GitHub token, ghp_…)" in said
+    assert "1 package from lock files" in said
+    assert "vulnerabilities not scanned" in said
+    assert key not in said
+    assert main(["build", "scan", str(source), "--policy", "block", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["secrets"]["findings"][0]["line"] == 2
+    assert "main.py:2" in told["blocked"]
+
+
+def test_the_source_may_ask_for_a_stricter_scan_and_a_wrong_word_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = "ghp_" + "a1B2c3D4e5F6g7H8i9" * 2
+    source = made(tmp_path, {"main.py": f'KEY = "{key}"\n', "lightrail.toml": '[scan]\npolicy = "block"\n'})
+    assert main(["build", "scan", str(source), "--policy", "warn"]) == 1
+    assert main(["config", "check", str(source)]) == 0
+    made(tmp_path, {"lightrail.toml": '[scan]\npolicy = "off"\n'})
+    assert main(["config", "check", str(source)]) == 1
+    assert "lightrail.toml, line 2: “scan.policy” is wrong" in capsys.readouterr().err
+
+
+def test_a_bill_of_materials_is_printed_without_a_platform(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "sbom", "--dir", str(EXAMPLES / "node-express")]) == 0
+    bill = json.loads(capsys.readouterr().out)
+    assert bill["specVersion"] == "1.6"
+    assert any(one["purl"].startswith("pkg:npm/express@") for one in bill["components"])

@@ -1,0 +1,1 @@
+"""Readers of lock files: one module per world of packages."""

@@ -265,6 +265,15 @@ class Sandbox:
                 return self._groups.group(f"app-{process.key}").usage()
         return procfs.usage(procfs.tree(process.pid)) if detached.is_ours(process) else Usage(0, 0)
 
+    def memory_of_runs(self) -> int:
+        """Bytes held by everything that `run` is running, of every process of the platform; 0 without cgroups."""
+        total = 0
+        for key in self._groups.keys() if self._groups else ():
+            if key.startswith(_RUN):
+                with suppress(OSError):  # it ended meanwhile
+                    total += self._groups.group(key).usage().memory_bytes if self._groups else 0
+        return total
+
     def poll(self) -> None:
         """Frees what the kernel keeps of programs that ended; call it now and then."""
         self._children = [child for child in self._children if child.poll() is None]

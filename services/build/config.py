@@ -47,6 +47,30 @@ class Settings:
     )
     deadline: float = setting("LIGHTRAIL_BUILD_DEADLINE_SECONDS", default=20 * 60.0, doc="seconds a build may take")
     concurrency: int = setting("LIGHTRAIL_BUILD_CONCURRENCY", default=2, doc="builds under way at once")
+    workspace_concurrency: int = setting(
+        "LIGHTRAIL_BUILD_WORKSPACE_CONCURRENCY",
+        default=0,
+        parse=_count,
+        doc="builds of one workspace under way at once; 0: as many as there may be in all",
+    )
+    queue_seconds: float = setting(
+        "LIGHTRAIL_BUILD_QUEUE_SECONDS",
+        default=45 * 60.0,
+        parse=_seconds,
+        doc="seconds after which a build that finds no room is given up",
+    )
+    disk_bytes: Bytes = setting(
+        "LIGHTRAIL_BUILD_DISK_BYTES",
+        default=Bytes(10 * GIB),
+        parse=parse_bytes,
+        doc="disk one build may fill, with what it adds to caches",
+    )
+    disk_reserve: Bytes = setting(
+        "LIGHTRAIL_BUILD_DISK_RESERVE_BYTES",
+        default=Bytes(1 * GIB),
+        parse=parse_bytes,
+        doc="disk that must be free for a build to begin; with half of it left, builds under way are stopped",
+    )
     keep_count: int = setting(
         "LIGHTRAIL_BUILD_KEEP_COUNT",
         default=10,

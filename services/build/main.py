@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from libs.blobs.directory import DirectoryBlobs
@@ -24,6 +25,7 @@ from services.build.adapters.archives import CheckedArchives, archive_limits
 from services.build.adapters.blobs import SweptBlobs
 from services.build.adapters.caches import ToolCaches
 from services.build.adapters.deployments import PeerDeployments
+from services.build.adapters.machine import ThisMachine
 from services.build.adapters.projects import PeerProjects
 from services.build.adapters.registries import read_registries
 from services.build.adapters.runtimes import Runtimes
@@ -35,11 +37,13 @@ from services.build.app.builds import BuildDesk
 from services.build.app.calloff import CallOff
 from services.build.app.collect import Collector, Window
 from services.build.app.pipeline import Pipeline
+from services.build.app.queue import Queue
 from services.build.app.reactions import Reactions
 from services.build.app.run import BuildRunner
 from services.build.app.uploads import Uploads
 from services.build.app.wakes import Wakes
 from services.build.config import Settings
+from services.build.domain.queue import Rules
 from services.build.events.codec import encode
 from services.build.events.subscriptions import DEPLOY, PROJECT, to_deploy, to_project
 from services.build.loops.builds import BuildLoop
@@ -94,7 +98,18 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         reactions = Reactions(builds, call_off, host.clock)
         archives = CheckedArchives(blobs, home / "incoming", settings.snapshot_limit)
         uploads = Uploads(db.tx, facts, snapshots, archives, projects, host.clock)
-        loop = BuildLoop(builds, runner, host.clock, concurrency=settings.concurrency)
+        queue = Queue(
+            work=db.tx,
+            facts=facts,
+            builds=builds,
+            log=log,
+            wakes=wakes,
+            machine=ThisMachine(settings.home, sandbox.memory_of_runs),
+            clock=host.clock,
+            rules=rules(settings),
+            patience=timedelta(seconds=settings.queue_seconds),
+        )
+        loop = BuildLoop(queue, runner)
         driver = Driver(loop, host.clock, concurrency=settings.concurrency)
         loop.freed = driver.wake
         collector = Collector(
@@ -137,6 +152,16 @@ def slug_builder(
         registries=read_registries(host.environ, Path(host.environ.get("HOME") or os.path.expanduser("~"))),  # noqa: PTH111 - a fallback for an unset HOME
         source_limits=archive_limits(settings.snapshot_limit),
         clock=host.clock,
+    )
+
+
+def rules(settings: Settings) -> Rules:
+    """What an operator lets builds take."""
+    return Rules(
+        most=settings.concurrency,
+        most_of_workspace=settings.workspace_concurrency,
+        memory=settings.memory,
+        disk_reserve=settings.disk_reserve,
     )
 
 

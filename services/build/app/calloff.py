@@ -30,3 +30,16 @@ class CallOff:
                 await self.log.close(build.id, now, reason)
                 await self.facts.record(BuildCancelled(build.id, build.deployment_id, build.workspace_id))
         self.wakes.wake(build.id)
+
+    async def supersede(self, deployment_id: str, service_id: str, environment_id: str) -> None:
+        """Cancels the queued builds of the pair's older deployments; who asks is in a transaction."""
+        now = self.clock.now()
+        reason = f"Superseded by {deployment_id} before it began."
+        async with self.work():
+            ended = await self.builds.supersede(deployment_id, service_id, environment_id, now, reason)
+            for build in ended:
+                await self.log.close(build.id, now, reason)
+                told = BuildCancelled(build.id, build.deployment_id, build.workspace_id, superseded_by=deployment_id)
+                await self.facts.record(told)
+        for build in ended:
+            self.wakes.wake(build.id)

@@ -120,6 +120,20 @@ class Builds(Protocol):
         """Ends it whoever works on it; False when it had ended."""
         ...
 
+    async def held(self, build_id: str, why: str) -> bool:
+        """Notes why a queued build waits; False when it is not queued any more."""
+        ...
+
+    async def tired(self, build_ids: Sequence[str], now: datetime, why: str) -> list[Build]:
+        """Ends as failed those that are queued still, and gives them; the reason adds what each waited for."""
+        ...
+
+    async def supersede(
+        self, deployment_id: str, service_id: str, environment_id: str, now: datetime, reason: str
+    ) -> list[Build]:
+        """Cancels what is queued for older deployments of the pair, and gives it; nothing that was ever begun."""
+        ...
+
     async def retire(self, service_id: str, now: datetime) -> None:
         """Notes that the service is gone: its builds and sources are kept for nobody. Harmless when repeated."""
         ...
@@ -134,6 +148,10 @@ class Log(Protocol):
 
     async def append(self, lease: Lease, lines: Sequence[LogLine]) -> bool:
         """Keeps lines, each number once; False when the lease is lost and nothing was kept."""
+        ...
+
+    async def note(self, build_id: str, time: datetime, text: str) -> None:
+        """Adds a line of the platform's to a build that is queued; nothing when it is not."""
         ...
 
     async def close(self, build_id: str, time: datetime, text: str) -> None:

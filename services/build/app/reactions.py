@@ -55,6 +55,10 @@ class Reactions:
         if build is not None:
             await self.call_off(build, "The deployment does not need this build any more.")
 
+    async def newer_queued(self, deployment_id: str, service_id: str, environment_id: str) -> None:
+        """Ends older builds of the same service and environment that nobody has begun; never one under way."""
+        await self.call_off.supersede(deployment_id, service_id, environment_id)
+
     async def service_deleted(self, service_id: str) -> None:
         """Lets go of what is kept for rollbacks of a service that is gone; the next collection removes it."""
         await self.builds.retire(service_id, self.clock.now())

@@ -52,6 +52,8 @@ class BuildCancelled:
     build_id: str
     deployment_id: str
     workspace_id: str
+    # The newer deployment that made it needless before it began; empty: it was called off.
+    superseded_by: str = ""
 
 
 BuildFact = SnapshotStored | BuildStarted | BuildSucceeded | BuildFailed | BuildCancelled

@@ -74,6 +74,8 @@ class Build:
     finished_at: datetime | None = None
     # How often it was begun.
     attempt: int = 0
+    # Why it has not begun, while it is queued.
+    waiting: str = ""
     # Those of its last attempt; empty: none has begun.
     stages: tuple[Stage, ...] = ()
 

@@ -62,5 +62,8 @@ def _payload(fact: BuildFact) -> Message:
             )
         case BuildCancelled():
             return events_pb2.BuildCancelled(
-                build_id=fact.build_id, deployment_id=fact.deployment_id, workspace_id=fact.workspace_id
+                build_id=fact.build_id,
+                deployment_id=fact.deployment_id,
+                workspace_id=fact.workspace_id,
+                superseded_by=fact.superseded_by,
             )

@@ -14,6 +14,9 @@ DEPLOY: Final = "deploy"
 PROJECT: Final = "project"
 SERVICE_DELETED: Final = "lightrail.project.service.deleted.v1"
 REQUESTED: Final = "lightrail.deploy.deployment.requested.v1"
+QUEUED: Final = "lightrail.deploy.deployment.queued.v1"
+# What was made for new variables alone pushes no code aside, here as in deploy; older facts do not say.
+ASIDE: Final = frozenset({"variables", ""})
 # States in which a deployment's build is of no use any more.
 UNWANTED: Final = (
     "lightrail.deploy.deployment.removing.v1",
@@ -40,10 +43,15 @@ def to_deploy(reactions: Reactions) -> Mapping[str, Handler]:
             )
         )
 
+    async def queued(fact: Fact) -> None:
+        message = events_pb2.DeploymentChanged.FromString(fact.payload)
+        if message.trigger not in ASIDE:
+            await reactions.newer_queued(message.deployment_id, message.service_id, message.environment_id)
+
     async def unwanted(fact: Fact) -> None:
         await reactions.deployment_unwanted(events_pb2.DeploymentChanged.FromString(fact.payload).deployment_id)
 
-    return {REQUESTED: requested, **dict.fromkeys(UNWANTED, unwanted)}
+    return {REQUESTED: requested, QUEUED: queued, **dict.fromkeys(UNWANTED, unwanted)}
 
 
 def to_project(reactions: Reactions) -> Mapping[str, Handler]:

@@ -7,12 +7,10 @@ from typing import Final
 
 from prometheus_client import Histogram
 
-from libs.kernel.clock import Clock
 from libs.reconcile import Done, Outcome
 from libs.telemetry import get_logger
-from services.build.app.ports import Builds
+from services.build.app.queue import Queue
 from services.build.app.run import BuildRunner
-from services.build.domain.queue import in_turn
 
 SECONDS: Final = Histogram(
     "lightrail_build_seconds",
@@ -28,11 +26,9 @@ class BuildLoop:
     name = "builds"
     period = 2.0
 
-    def __init__(self, builds: Builds, runner: BuildRunner, clock: Clock, *, concurrency: int) -> None:
-        self._builds = builds
+    def __init__(self, queue: Queue, runner: BuildRunner) -> None:
+        self._queue = queue
         self._runner = runner
-        self._clock = clock
-        self._concurrency = concurrency
         self._log = get_logger("loop/builds")
         self._here: set[str] = set()
         # Called when a build has ended and there is room for the next.
@@ -40,15 +36,7 @@ class BuildLoop:
 
     async def due(self) -> Sequence[str]:
         """The next builds, as many as there is room for: who is next is decided when there is room, not before."""
-        room = self._concurrency - len(self._here)
-        if room <= 0:
-            return []
-        now = self._clock.now()
-        waiting = [one for one in await self._builds.waiting(now) if one.id not in self._here]
-        if not waiting:
-            return []
-        running = [one.workspace_id for one in await self._builds.running(now)]
-        return in_turn(waiting, running)[:room]
+        return await self._queue.next(self._here)
 
     async def step(self, key: str) -> Outcome:
         """Runs the build to its end."""

@@ -51,6 +51,7 @@ def build_message(build: Build) -> build_pb2.Build:
         state=STATES[build.state],
         reason=build.reason,
         provider=build.provider,
+        waiting=build.waiting,
         artifact_digest=build.artifact_digest,
         created_at=_time(build.created_at),
         started_at=_time(build.started_at),

@@ -17,7 +17,7 @@ from services.build.domain.stages import Stage, stage_of
 CHANNEL: Final = "build_queue"
 _FIELDS: Final = (
     "id, workspace_id, project_id, service_id, environment_id, deployment_id, snapshot_id, state, created_at, reason,"
-    " provider, artifact_digest, started_at, finished_at, attempt, stages"
+    " provider, artifact_digest, started_at, finished_at, attempt, stages, waiting"
 )
 _TENANT: Final = "($2::text[] is null or workspace_id = any($2))"
 _HELD: Final = "id = $1 and lease_owner = $2 and attempt = $3 and state = 'running'"
@@ -97,7 +97,7 @@ class PostgresBuilds:
         """Begins it, or begins it again after a lease that ran out."""
         row = await self._db.fetchrow(
             "update builds set state = 'running', attempt = attempt + 1, lease_owner = $2, lease_until = $4,"  # noqa: S608 - constants
-            " deaths = deaths + (lease_owner <> '')::int, stages = '[]',"
+            " deaths = deaths + (lease_owner <> '')::int, stages = '[]', waiting = '',"
             " started_at = coalesce(started_at, $3)"
             " where id = $1 and (state = 'queued' or (state = 'running' and lease_until <= $3))"
             f" returning {_FIELDS}",
@@ -177,6 +177,41 @@ class PostgresBuilds:
             reason,
         )
         return done > 0
+
+    async def held(self, build_id: str, why: str) -> bool:
+        """Notes why a queued build waits; False when it is not queued any more."""
+        noted = await self._db.execute(
+            "update builds set waiting = $2 where id = $1 and state = 'queued'", build_id, why
+        )
+        return noted > 0
+
+    async def tired(self, build_ids: Sequence[str], now: datetime, why: str) -> list[Build]:
+        """Ends as failed those that are queued still; the reason adds what each waited for."""
+        rows = await self._db.fetch(
+            "update builds set state = 'failed', finished_at = $2,"  # noqa: S608 - constants
+            " reason = $3 || case waiting when '' then '.' else ': ' || waiting || '.' end"
+            f" where state = 'queued' and id = any($1) returning {_FIELDS}",
+            list(build_ids),
+            now,
+            why,
+        )
+        return [_build(row) for row in rows]
+
+    async def supersede(
+        self, deployment_id: str, service_id: str, environment_id: str, now: datetime, reason: str
+    ) -> list[Build]:
+        """Cancels what is queued for older deployments of the pair; ids of deployments are in their order."""
+        rows = await self._db.fetch(
+            "update builds set state = 'cancelled', reason = $5, finished_at = $4"  # noqa: S608 - constants
+            " where service_id = $2 and environment_id = $3 and deployment_id < $1 and state = 'queued'"
+            f" returning {_FIELDS}",
+            deployment_id,
+            service_id,
+            environment_id,
+            now,
+            reason,
+        )
+        return [_build(row) for row in rows]
 
     async def retire(self, service_id: str, now: datetime) -> None:
         """Notes that the service is gone; the first time counts."""

@@ -47,15 +47,25 @@ class PostgresLog:
             )
         return True
 
+    async def note(self, build_id: str, time: datetime, text: str) -> None:
+        """Adds a line of the platform's to a build that is queued; its row keeps who begins it waiting."""
+        async with self._db.tx() as tx:
+            if await tx.fetchval("select true from builds where id = $1 and state = 'queued' for update", build_id):
+                await self._last_word(build_id, time, "queue", text)
+
     async def close(self, build_id: str, time: datetime, text: str) -> None:
         """Adds the platform's last word; called after the build's row was changed in the same transaction."""
+        await self._last_word(build_id, time, "publish", text)
+
+    async def _last_word(self, build_id: str, time: datetime, step: str, text: str) -> None:
         await self._db.execute(
             "insert into build_logs (build_id, number, time, step, stream, text)"
-            " select $1, coalesce(max(number), 0) + 1, $2, 'publish', 'platform', $3"
+            " select $1, coalesce(max(number), 0) + 1, $2, $4, 'platform', $3"
             " from build_logs where build_id = $1",
             build_id,
             time,
             text,
+            step,
         )
 
     async def read(self, build_id: str, after: int, limit: int) -> list[LogLine]:

@@ -40,10 +40,14 @@ class Reactions:
         if deployment:
             await self._commands.move(deployment, State.FAILED, reason)
 
-    async def build_cancelled(self, deployment_id: str) -> None:
-        """The deployment ends."""
+    async def build_cancelled(self, deployment_id: str, *, superseded_by: str = "") -> None:
+        """The deployment ends: skipped when a newer one took its place before its build began, else removed."""
         deployment = await self._waiting(deployment_id)
-        if deployment:
+        if deployment is None:
+            return
+        if superseded_by and deployment.state is State.INITIALIZING:
+            await self._commands.move(deployment, State.SKIPPED, f"Superseded by {superseded_by}.")
+        else:
             await self._commands.move(deployment, State.REMOVED, "Its build was cancelled.")
 
     async def variables_changed(self, service_id: str, environment_id: str, *, skip_deploys: bool) -> None:

@@ -37,5 +37,6 @@ def encode(fact: Fact) -> NewFact:
             workspace_id=d.workspace_id,
             state=str(d.state),
             reason=d.reason,
+            trigger=d.trigger,
         ).SerializeToString()
     return NewFact(f"lightrail.deploy.deployment.{word}.v1", d.workspace_id, d.id, payload)

@@ -25,7 +25,8 @@ def to_build(reactions: Reactions) -> Mapping[str, Handler]:
         await reactions.build_failed(told.deployment_id, told.reason)
 
     async def cancelled(fact: Fact) -> None:
-        await reactions.build_cancelled(build.BuildCancelled.FromString(fact.payload).deployment_id)
+        told = build.BuildCancelled.FromString(fact.payload)
+        await reactions.build_cancelled(told.deployment_id, superseded_by=told.superseded_by)
 
     return {
         "lightrail.build.build.started.v1": started,

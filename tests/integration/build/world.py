@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from libs.kernel.clock import Clock
 from libs.kernel.context import Ctx
 from libs.kernel.errors import NotFound
 from libs.kernel.ids import new_id
+from libs.kernel.units import GIB
 from libs.plans.plan import BuildPlan, PlanSettings, Step
 from libs.plans.tree import Tree, tree_of
 from libs.testing.faults import Faulty, Plan
@@ -23,11 +25,13 @@ from services.build.app.builds import BuildDesk
 from services.build.app.calloff import CallOff
 from services.build.app.pipeline import Pipeline
 from services.build.app.ports import Job, Output, ServiceRef, Variables
+from services.build.app.queue import Queue
 from services.build.app.reactions import Reactions, Wanted
 from services.build.app.run import BuildRunner
 from services.build.app.uploads import Uploads
 from services.build.app.wakes import Wakes
 from services.build.domain.model import Artifact, Build, Layer, Snapshot
+from services.build.domain.queue import Free, Rules
 from services.build.events.codec import encode
 from services.build.loops.builds import BuildLoop
 from services.build.store.artifacts import OutboxFacts, PostgresArtifacts, PostgresSnapshots
@@ -114,6 +118,16 @@ class ToldProjects:
         return self.given
 
 
+class ToldMachine:
+    """A machine with as much left as it is told."""
+
+    def __init__(self) -> None:
+        self.left = Free(memory=64 * GIB, disk=64 * GIB)
+
+    async def free(self) -> Free:
+        return self.left
+
+
 class World:
     """All of build but its outside."""
 
@@ -125,6 +139,7 @@ class World:
         *,
         deadline: float = 60.0,
         scanner: Scanner | None = None,
+        rules: Rules | None = None,
     ) -> None:
         def faulty(target: Any) -> Any:
             return Faulty(target, plan) if plan else target
@@ -155,15 +170,26 @@ class World:
             owner=new_id("run", clock),
             deadline=deadline,
         )
-        self.loop = BuildLoop(builds, self.runner, clock, concurrency=2)
+        self.machine = ToldMachine()
+        self.queue = Queue(
+            work=db.tx,
+            facts=facts,
+            builds=builds,
+            log=log,
+            wakes=self.wakes,
+            machine=self.machine,
+            clock=clock,
+            rules=rules or Rules(),
+            patience=timedelta(minutes=45),
+        )
+        self.loop = BuildLoop(self.queue, self.runner)
 
-    async def request(self, workspace: str = "") -> Build:
+    async def request(self, workspace: str = "", *, service: str = "") -> Build:
         """A build in the queue, with its snapshot."""
         workspace = workspace or new_id("workspace", self.clock)
-        snapshot = Snapshot(
-            new_id("snapshot", self.clock), workspace, new_id("service", self.clock), "sha256:" + "0" * 64, 10,
-            self.clock.now(),
-        )  # fmt: skip
+        service = service or new_id("service", self.clock)
+        digest = "sha256:" + "0" * 64
+        snapshot = Snapshot(new_id("snapshot", self.clock), workspace, service, digest, 10, self.clock.now())
         await self.snapshots.add(snapshot, "prj_1")
         wanted = Wanted(new_id("deployment", self.clock), workspace, "prj_1", snapshot.service_id, "env_1", snapshot.id)
         await self.reactions.deployment_requested(wanted)

@@ -101,6 +101,29 @@ async def test_variable_change_never_replaces_code_that_is_on_its_way(world: Wor
     assert (newest.trigger, newest.state, newest.artifact_digest) == ("variables", State.ACTIVE, "sha256:2")
 
 
+async def test_a_deployment_whose_queued_build_was_superseded_is_skipped_for_the_newer(
+    world: World,
+) -> None:
+    first = await world.commands.create(OWNER, UPLOAD)
+    await world.settle()
+    second = await world.commands.create(OWNER, UPLOAD)
+    await world.settle()
+    assert (await world.store.get(OWNER, second.id)).state is State.QUEUED
+    for _ in range(2):  # a fact may come twice
+        await world.react(world.reactions.build_cancelled(first.id, superseded_by=second.id))
+    await world.settle()
+    ended = await world.store.get(OWNER, first.id)
+    assert (ended.state, ended.reason) == (State.SKIPPED, f"Superseded by {second.id}.")
+    assert (await world.store.get(OWNER, second.id)).state is State.INITIALIZING
+
+
+async def test_a_build_that_was_called_off_ends_its_deployment_as_removed(world: World) -> None:
+    made = await world.commands.create(OWNER, UPLOAD)
+    await world.settle()
+    await world.react(world.reactions.build_cancelled(made.id))
+    assert (await world.store.get(OWNER, made.id)).state is State.REMOVED
+
+
 async def test_new_variables_start_the_code_that_is_live_when_their_turn_comes(world: World) -> None:
     await deploy(world)
     await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=False))

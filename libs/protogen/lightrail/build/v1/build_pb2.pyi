@@ -157,6 +157,7 @@ class Build(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     workspace_id: _builtins.str
     service_id: _builtins.str
@@ -169,6 +170,8 @@ class Build(_message.Message):
     provider: _builtins.str
     """Provider that was detected: python, node, static."""
     artifact_digest: _builtins.str
+    waiting: _builtins.str
+    """Why a queued build has not begun: "waiting for memory: needs 2 GiB, 700 MiB are free" """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -196,10 +199,11 @@ class Build(_message.Message):
         started_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
         stages: _abc.Iterable[Global___Stage] | None = ...,
+        waiting: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "finished_at", b"finished_at", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_digest", b"artifact_digest", "created_at", b"created_at", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "finished_at", b"finished_at", "id", b"id", "provider", b"provider", "reason", b"reason", "service_id", b"service_id", "snapshot_id", b"snapshot_id", "stages", b"stages", "started_at", b"started_at", "state", b"state", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_digest", b"artifact_digest", "created_at", b"created_at", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "finished_at", b"finished_at", "id", b"id", "provider", b"provider", "reason", b"reason", "service_id", b"service_id", "snapshot_id", b"snapshot_id", "stages", b"stages", "started_at", b"started_at", "state", b"state", "waiting", b"waiting", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -217,7 +221,7 @@ class LogLine(_message.Message):
     number: _builtins.int
     """From 1, without gaps, per build."""
     step: _builtins.str
-    """fetch, detect, scan, install, build, test, publish"""
+    """queue, fetch, detect, scan, install, build, test, publish"""
     stream: _builtins.str
     """stdout, stderr, or platform"""
     text: _builtins.str

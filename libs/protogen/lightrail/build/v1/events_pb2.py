@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flightrail/build/v1/events.proto\x12\x12lightrail.build.v1\"_\n\x0eSnapshotStored\x12\x13\n\x0bsnapshot_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"M\n\x0c\x42uildStarted\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\"v\n\x0e\x42uildSucceeded\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\"\\\n\x0b\x42uildFailed\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"O\n\x0e\x42uildCancelled\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flightrail/build/v1/events.proto\x12\x12lightrail.build.v1\"_\n\x0eSnapshotStored\x12\x13\n\x0bsnapshot_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"M\n\x0c\x42uildStarted\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\"v\n\x0e\x42uildSucceeded\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x04 \x01(\t\x12\x0c\n\x04kind\x18\x05 \x01(\t\"\\\n\x0b\x42uildFailed\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"f\n\x0e\x42uildCancelled\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12\x15\n\rsuperseded_by\x18\x04 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,5 +40,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUILDFAILED']._serialized_start=351
   _globals['_BUILDFAILED']._serialized_end=443
   _globals['_BUILDCANCELLED']._serialized_start=445
-  _globals['_BUILDCANCELLED']._serialized_end=524
+  _globals['_BUILDCANCELLED']._serialized_end=547
 # @@protoc_insertion_point(module_scope)

@@ -146,19 +146,23 @@ class BuildCancelled(_message.Message):
     BUILD_ID_FIELD_NUMBER: _builtins.int
     DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
     build_id: _builtins.str
     deployment_id: _builtins.str
     workspace_id: _builtins.str
+    superseded_by: _builtins.str
+    """The newer deployment that made this one needless before it began; empty: it was called off."""
     def __init__(
         self,
         *,
         build_id: _builtins.str = ...,
         deployment_id: _builtins.str = ...,
         workspace_id: _builtins.str = ...,
+        superseded_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_id", b"build_id", "deployment_id", b"deployment_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_id", b"build_id", "deployment_id", b"deployment_id", "superseded_by", b"superseded_by", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -72,6 +72,7 @@ class DeploymentChanged(_message.Message):
     WORKSPACE_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    TRIGGER_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     service_id: _builtins.str
     environment_id: _builtins.str
@@ -80,6 +81,8 @@ class DeploymentChanged(_message.Message):
     state: _builtins.str
     """The name in DeploymentState, in lower case: "active"."""
     reason: _builtins.str
+    trigger: _builtins.str
+    """Why it was made: upload, redeploy, rollback, variables, …"""
     def __init__(
         self,
         *,
@@ -90,10 +93,11 @@ class DeploymentChanged(_message.Message):
         workspace_id: _builtins.str = ...,
         state: _builtins.str = ...,
         reason: _builtins.str = ...,
+        trigger: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "environment_id", b"environment_id", "project_id", b"project_id", "reason", b"reason", "service_id", b"service_id", "state", b"state", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "environment_id", b"environment_id", "project_id", b"project_id", "reason", b"reason", "service_id", b"service_id", "state", b"state", "trigger", b"trigger", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,6 +25,7 @@ from services.build.adapters.archives import CheckedArchives, archive_limits
 from services.build.adapters.blobs import SweptBlobs
 from services.build.adapters.caches import ToolCaches
 from services.build.adapters.deployments import PeerDeployments
+from services.build.adapters.disk import DiskWatch
 from services.build.adapters.machine import ThisMachine
 from services.build.adapters.projects import PeerProjects
 from services.build.adapters.registries import read_registries
@@ -145,7 +146,12 @@ def slug_builder(
         caches=home / "cache",
         blobs=blobs,
         sandbox=sandbox,
-        commands=Commands(sandbox, limits, settings.deadline),
+        commands=Commands(
+            sandbox,
+            limits,
+            settings.deadline,
+            DiskWatch(settings.disk_bytes, settings.disk_reserve // 2, host.clock),
+        ),
         layers=PostgresDependencyLayers(db),
         runtimes=Runtimes(home / "tools", uv),
         tools=Tools(home / "tools", uv),

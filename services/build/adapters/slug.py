@@ -19,6 +19,7 @@ from libs.plans.faults import BuildFault
 from libs.plans.plan import APP, EVERYTHING, BuildPlan, Runtime, Step
 from libs.plans.tree import Tree
 from libs.sandbox.spec import Mount
+from services.build.adapters.disk import Filled
 from services.build.adapters.registries import Registries
 from services.build.adapters.runtimes import SYSTEM_PATH, UNVERSIONED, Runtimes, Toolchain
 from services.build.adapters.steps import Commands, Room, Runner, environment_of, owner_of
@@ -48,6 +49,10 @@ class SandboxOwner(Runner, Protocol):
 
     def adopt_owner(self, path: Path, owner: str) -> None:
         """Gives everything at `path` to the owner."""
+        ...
+
+    def uid(self, owner: str) -> int:
+        """The uid that the owner's programs run as."""
         ...
 
 
@@ -275,7 +280,11 @@ class SlugBuilder:
             "HOME": HOME,
             "PATH": ":".join(dict.fromkeys(path)),
         }
-        return Room(toolchain.program, mounts, environment_of(base, job.variables.values, step.environment))
+        uid = self.sandbox.uid(owner_of(job))
+        written = tuple(caches / name for name in step.caches)
+        filled = Filled(site.root, written, uid if uid != os.geteuid() else None)
+        environment = environment_of(base, job.variables.values, step.environment)
+        return Room(toolchain.program, mounts, environment, filled)
 
     def _owned(self, job: Job, folder: Path, target: str) -> Mount:
         new = not folder.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -14,6 +15,7 @@ from libs.plans.faults import BuildFault
 from libs.plans.plan import APP, RUNTIME, Step
 from libs.sandbox.sandbox import Output as SandboxOutput
 from libs.sandbox.spec import Exit, Limits, Mount, Spec
+from services.build.adapters.disk import DiskWatch, Filled
 from services.build.app.ports import Job, Output
 from services.build.domain.log import telling
 
@@ -38,6 +40,8 @@ class Room:
     runtime: str
     mounts: Sequence[Mount]
     environment: Mapping[str, str]
+    # Where commands write to the disk.
+    filled: Filled | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class Commands:
     sandbox: Runner
     limits: Limits
     deadline: float
+    # Stops what fills the disk; None: nothing does.
+    disk: DiskWatch | None = None
 
     async def run(self, job: Job, step: Step, room: Room, output: Output) -> None:
         """Runs all commands of the step. BuildFault names the first that fails, and its most telling line."""
@@ -68,12 +74,16 @@ class Commands:
                 limits=self.limits,
             )
             try:
-                ended = await self.sandbox.run(spec, output=said, timeout=self.deadline)
+                async with self._watched(room):
+                    ended = await self.sandbox.run(spec, output=said, timeout=self.deadline)
             except Invalid as error:
                 raise BuildFault(f"The step {step.name} cannot run “{shown}”: {error}") from error
             await output.flush(step.name)
             if ended.code != 0 or ended.oom:
                 raise BuildFault(self._why(step, shown, ended, telling(output.recent(step.name))))
+
+    def _watched(self, room: Room) -> AbstractAsyncContextManager[None]:
+        return self.disk(room.filled) if self.disk and room.filled else nullcontext()
 
     def _why(self, step: Step, shown: str, ended: Exit, line: str) -> str:
         if len(shown) > _SHOWN_COMMAND:

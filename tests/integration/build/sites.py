@@ -20,6 +20,7 @@ from libs.runtime.clock import SystemClock
 from libs.sandbox.sandbox import Sandbox
 from libs.sandbox.spec import Limits
 from services.build.adapters.archives import CheckedArchives, archive_limits
+from services.build.adapters.disk import DiskWatch
 from services.build.adapters.registries import read_registries
 from services.build.adapters.runtimes import Runtimes
 from services.build.adapters.slug import SlugBuilder
@@ -71,7 +72,7 @@ class Heard:
 class Site:
     """One machine that builds."""
 
-    def __init__(self, home: Path, sandbox: Sandbox, limits: Limits, deadline: float) -> None:
+    def __init__(self, home: Path, sandbox: Sandbox, limits: Limits, deadline: float, disk: DiskWatch | None) -> None:
         self.home, self.sandbox, self.clock = home, sandbox, SystemClock()
         self.blobs = DirectoryBlobs(home / "blobs")
         base, uv = home / "build", find_uv()
@@ -83,7 +84,7 @@ class Site:
             caches=base / "cache",
             blobs=self.blobs,
             sandbox=sandbox,
-            commands=Commands(sandbox, limits, deadline),
+            commands=Commands(sandbox, limits, deadline, disk),
             layers=self.index,
             runtimes=Runtimes(base / "tools", uv),
             tools=Tools(base / "tools", uv),
@@ -95,9 +96,11 @@ class Site:
         self._numbers = iter(range(1_000))
 
     @classmethod
-    async def open(cls, home: Path, *, memory: int = 2048 * MIB, deadline: float = 120.0) -> Site:
+    async def open(
+        cls, home: Path, *, memory: int = 2048 * MIB, deadline: float = 120.0, disk: DiskWatch | None = None
+    ) -> Site:
         await asyncio.to_thread(home.mkdir, mode=0o711, parents=True, exist_ok=True)
-        return cls(home, await Sandbox.open(home), Limits(memory, 2000, 512, 4096 * MIB), deadline)
+        return cls(home, await Sandbox.open(home), Limits(memory, 2000, 512, 4096 * MIB), deadline, disk)
 
     async def build(
         self,

@@ -61,7 +61,7 @@ Global___DeploymentRequested: _TypeAlias = DeploymentRequested  # noqa: Y015
 
 @_typing.final
 class DeploymentChanged(_message.Message):
-    """lightrail.deploy.deployment.<state>.v1 for initializing building deploying went_live failed crashed skipped removing removed"""
+    """lightrail.deploy.deployment.<state>.v1 for queued initializing building deploying went_live failed crashed skipped removing removed"""
 
     DESCRIPTOR: _descriptor.Descriptor
 

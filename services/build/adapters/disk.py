@@ -1,0 +1,149 @@
+"""Watches how much disk a build fills, and stops it when that is too much."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from libs.kernel.clock import Clock
+from libs.kernel.units import show_bytes
+from libs.plans.faults import BuildFault
+
+# Seconds between two looks at what the disk has left, which costs nothing.
+LOOK: Final = 0.25
+# Seconds between two measurements while the disk hardly changes, and how many times its own length it rests after one.
+PERIOD: Final = 10.0
+REST: Final = 10.0
+# What a name costs at least: a disk can run out of those too.
+ENTRY: Final = 4096
+_BLOCK: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """Where a command writes: the build's own folder, and caches, of which only what is added counts."""
+
+    own: Path
+    caches: tuple[Path, ...] = ()
+    # Whose programs they are; None: they share ours, and files that they keep open cannot be told apart.
+    uid: int | None = None
+
+
+def _left(place: Path) -> int:
+    found = os.statvfs(place)
+    return found.f_bavail * found.f_frsize
+
+
+@dataclass(frozen=True, slots=True)
+class DiskWatch:
+    """Lets a build fill at most `most` bytes, and stops it when the disk has less than `floor` left."""
+
+    most: int
+    floor: int
+    clock: Clock
+    left: Callable[[Path], int] = field(default=_left)
+
+    @asynccontextmanager
+    async def __call__(self, filled: Filled) -> AsyncIterator[None]:
+        """Watches while the body runs, and measures once more at its end. BuildFault when it was too much."""
+        begin = self.left(filled.own)
+        try:
+            async with asyncio.TaskGroup() as group:
+                watching = group.create_task(self._watch(filled), name=f"disk:{filled.own.name}")
+                yield
+                watching.cancel()
+        except BaseExceptionGroup as failed:
+            raise next(
+                (one for one in failed.exceptions if isinstance(one, BuildFault)), failed.exceptions[0]
+            ) from None
+        # What a short command left is measured when it may have been much.
+        if begin - self.left(filled.own) > self.most // 4:
+            await self._measure(Filled(filled.own), 0)
+
+    async def _watch(self, filled: Filled) -> None:
+        # Caches are measured when there is a reason to: they may be large, and most builds are short.
+        before, used = -1, 0
+        measured, left_then, rest = self.clock.monotonic(), self.left(filled.own), 0.0
+        while True:
+            await self.clock.sleep(LOOK)
+            left, since = self.left(filled.own), self.clock.monotonic() - measured
+            if left < self.floor:
+                raise BuildFault(
+                    f"The machine's disk is nearly full ({_amount(left)} free), so the build was stopped.",
+                    hint="Free some disk, or ask the platform's operator to; then deploy again.",
+                )
+            grown = left_then - left > max(ENTRY, (self.most - used) // 4)
+            if since >= rest and (grown or since >= PERIOD):
+                begun = self.clock.monotonic()
+                if before < 0:
+                    before = await asyncio.to_thread(_sizes, filled.caches)
+                used = await self._measure(filled, before)
+                measured, left_then = self.clock.monotonic(), left
+                rest = (measured - begun) * REST
+
+    async def _measure(self, filled: Filled, before: int) -> int:
+        used = await asyncio.to_thread(_used, filled) - before
+        if used > self.most:
+            raise BuildFault(
+                f"The build used more than {_amount(self.most)} of disk (limit {_amount(self.most)}), so it was stopped.",
+                hint="Remove what it downloads or writes without need, or raise LIGHTRAIL_BUILD_DISK_BYTES.",
+            )
+        return used
+
+
+def _used(filled: Filled) -> int:
+    return _sizes((filled.own, *filled.caches)) + _unlinked(filled)
+
+
+def _sizes(folders: Iterable[Path]) -> int:
+    """What the folders take of the disk; a file with several names counts once, links are not followed."""
+    total, seen = 0, set[tuple[int, int]]()
+    for folder in folders:
+        for place, below, names in os.walk(folder):
+            for name in (*below, *names):
+                with suppress(OSError):  # it is gone, or nobody may look
+                    total += _size(os.lstat(os.path.join(place, name)), seen)  # noqa: PTH118 - a Path each would double the time
+    return total
+
+
+def _size(found: os.stat_result, seen: set[tuple[int, int]]) -> int:
+    if found.st_nlink > 1 and stat.S_ISREG(found.st_mode):
+        if (found.st_dev, found.st_ino) in seen:
+            return ENTRY
+        seen.add((found.st_dev, found.st_ino))
+    return max(ENTRY, found.st_blocks * _BLOCK)
+
+
+def _unlinked(filled: Filled) -> int:
+    """Files without a name that the owner's programs keep open: no folder shows them."""
+    if filled.uid is None:
+        return 0
+    device, total, seen = filled.own.stat().st_dev, 0, set[int]()
+    for process in _processes(filled.uid):
+        with suppress(OSError):  # it has ended
+            for entry in os.scandir(f"/proc/{process}/fd"):
+                with suppress(OSError):  # closed meanwhile
+                    found = entry.stat()
+                    if stat.S_ISREG(found.st_mode) and (found.st_nlink, found.st_dev) == (0, device):
+                        total += 0 if found.st_ino in seen else found.st_blocks * _BLOCK
+                        seen.add(found.st_ino)
+    return total
+
+
+def _processes(uid: int) -> Collection[str]:
+    found = []
+    for entry in os.scandir("/proc"):
+        with suppress(OSError):
+            if entry.name.isdigit() and entry.stat().st_uid == uid:
+                found.append(entry.name)
+    return found
+
+
+def _amount(size: int) -> str:
+    return show_bytes(size).replace(".0 ", " ")

@@ -37,6 +37,8 @@ async def status(
     screen.table(
         ("STAGE", "STATE", "TIME", ""), [(one.name, one.state, _took(one), one.detail or "") for one in found.stages]
     )
+    if found.waiting:
+        screen.say(found.waiting)
     if found.reason and found.state != "succeeded":
         screen.say(found.reason)
     return 0

@@ -213,6 +213,7 @@ class Build(Struct, frozen=True):
     created_at: datetime
     stages: list[Stage]
     reason: str | None = None
+    waiting: str | None = None
     provider: str | None = None
     artifact_digest: str | None = None
     started_at: datetime | None = None

@@ -59,9 +59,8 @@ class DiskWatch:
                 yield
                 watching.cancel()
         except BaseExceptionGroup as failed:
-            raise next(
-                (one for one in failed.exceptions if isinstance(one, BuildFault)), failed.exceptions[0]
-            ) from None
+            faults = [one for one in failed.exceptions if isinstance(one, BuildFault)]
+            raise (faults or failed.exceptions)[0] from None
         # What a short command left is measured when it may have been much.
         if begin - self.left(filled.own) > self.most // 4:
             await self._measure(Filled(filled.own), 0)
@@ -90,8 +89,9 @@ class DiskWatch:
     async def _measure(self, filled: Filled, before: int) -> int:
         used = await asyncio.to_thread(_used, filled) - before
         if used > self.most:
+            limit = _amount(self.most)
             raise BuildFault(
-                f"The build used more than {_amount(self.most)} of disk (limit {_amount(self.most)}), so it was stopped.",
+                f"The build used more than {limit} of disk (limit {limit}), so it was stopped.",
                 hint="Remove what it downloads or writes without need, or raise LIGHTRAIL_BUILD_DISK_BYTES.",
             )
         return used
@@ -107,8 +107,9 @@ def _sizes(folders: Iterable[Path]) -> int:
     for folder in folders:
         for place, below, names in os.walk(folder):
             for name in (*below, *names):
+                path = os.path.join(place, name)  # noqa: PTH118 - a Path each would double the time
                 with suppress(OSError):  # it is gone, or nobody may look
-                    total += _size(os.lstat(os.path.join(place, name)), seen)  # noqa: PTH118 - a Path each would double the time
+                    total += _size(os.lstat(path), seen)
     return total
 
 

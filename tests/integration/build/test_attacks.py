@@ -55,7 +55,7 @@ async def test_a_step_without_network_reaches_neither_the_machine_nor_the_metada
 # Each writes 400 MiB at most, should nothing stop it, and ends.
 FILLERS = {
     "one large file": "head -c 400M /dev/zero > big; sleep 20",
-    "many small files": "mkdir d && cd d && i=0; while [ $i -lt 60000 ]; do echo x > $i; i=$((i+1)); done; sleep 20",
+    "many small files": "mkdir d && cd d && i=0; while [ $i -lt 30000 ]; do echo x > $i; i=$((i+1)); done; sleep 20",
     "a file without a name": "exec 3> hidden; rm hidden; head -c 400M /dev/zero >&3; sleep 20",
     "a cache": "head -c 400M /dev/zero > /cache/uv/big; sleep 20",
 }
@@ -65,9 +65,9 @@ FILLERS = {
 async def test_a_build_that_fills_the_disk_is_stopped_and_told_its_limit(open_folder: Path, how: str) -> None:
     if how == "a file without a name" and os.geteuid() != 0:
         pytest.skip("an ordinary user's builds have the platform's own uid")
-    watch = DiskWatch(64 * MIB, 0, SystemClock())
+    watch = DiskWatch(24 * MIB, 0, SystemClock())
     site = await Site.open(open_folder / f"filled-{abs(hash(how)):x}", disk=watch)
-    with pytest.raises(BuildFault, match=r"used more than 64 MiB of disk \(limit 64 MiB\), so it was stopped"):
+    with pytest.raises(BuildFault, match=r"used more than 24 MiB of disk \(limit 24 MiB\), so it was stopped"):
         await site.build({"main.py": "1\n"}, build_command=FILLERS[how])
     assert list((site.home / "build" / "work").iterdir()) == []
 
@@ -80,5 +80,5 @@ async def test_a_build_is_stopped_before_the_machine_has_no_disk_left(open_folde
 
 
 async def test_a_build_within_its_disk_is_let_alone(open_folder: Path) -> None:
-    site = await Site.open(open_folder / "modest", disk=DiskWatch(64 * MIB, 0, SystemClock()))
+    site = await Site.open(open_folder / "modest", disk=DiskWatch(24 * MIB, 0, SystemClock()))
     await site.build({"main.py": "1\n"}, build_command="head -c 8M /dev/zero > some && sleep 1")

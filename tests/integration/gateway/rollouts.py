@@ -78,6 +78,7 @@ class Build(build_pb2_grpc.BuildServiceServicer):
         made = build_pb2.Build(
             id=found.id.replace("dep_", "bld_"), deployment_id=found.id, workspace_id=found.workspace_id,
             service_id=found.service_id, state=build_pb2.BUILD_STATE_FAILED, reason="The step test failed.",
+            waiting="waiting for memory: needs 2 GiB, 700 MiB are free",
         )  # fmt: skip
         made.created_at.CopyFrom(found.created_at)
         ended = build_pb2.Stage(name="test", state=build_pb2.STAGE_STATE_FAILED, detail="The step test failed.")

@@ -325,6 +325,7 @@ async def test_a_build_shows_its_stages(person: Person) -> None:
     for arguments in ([], [deployment], [deployment.replace("dep_", "bld_")]):
         said = (await person.ok("build", "status", *arguments)).out
         assert re.search(r"test +failed +1\.50 s +The step test failed\.", said), said
+        assert "waiting for memory: needs 2 GiB, 700 MiB are free" in said
     shown = (await person.ok("build", "status", "--json")).json()
     assert [(one["name"], one["state"]) for one in shown["stages"]] == [("test", "failed"), ("publish", "skipped")]
     rows = (await person.ok("deployments", "--json")).json()

@@ -53,6 +53,7 @@ class Build(Answered):
     snapshot_id: str
     state: str = Field(description="queued, running, succeeded, failed or cancelled.")
     reason: str | None = Field(description="Why it failed, in a sentence.")
+    waiting: str | None = Field(description="Why it has not begun, while it is queued.")
     provider: str | None = Field(description="What was detected: python, node, …")
     artifact_digest: str | None
     created_at: datetime
@@ -72,6 +73,7 @@ class Build(Answered):
             snapshot_id=wire.snapshot_id,
             state=_name(build_pb2.BuildState, wire.state, "BUILD_STATE_"),
             reason=text(wire.reason),
+            waiting=text(wire.waiting),
             provider=text(wire.provider),
             artifact_digest=text(wire.artifact_digest),
             created_at=always(wire, "created_at"),

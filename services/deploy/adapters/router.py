@@ -36,7 +36,10 @@ class GrpcEdge:
     async def publish(
         self, ctx: Ctx, pair: str, endpoints: Sequence[Endpoint], generation: int, deployment_id: str
     ) -> None:
-        """Returns when every edge sends new requests there; Unavailable: try again."""
+        """Returns when every edge sends new requests there; Unavailable: try again.
+
+        Conflict: a later generation is published, or an edge refuses it.
+        """
         service_id, _, environment_id = pair.partition(PAIR_SEPARATOR)
         request = router_pb2.PublishEndpointsRequest(
             service_id=service_id,
@@ -49,6 +52,12 @@ class GrpcEdge:
             deployment_id=deployment_id,
         )
         await self._peer.call(self._stub.PublishEndpoints, request, ctx, timeout=PUBLISH_SECONDS)
+
+    async def generation(self, ctx: Ctx, pair: str) -> int:
+        """The generation that is published for a pair; 0: none ever was."""
+        service_id, _, environment_id = pair.partition(PAIR_SEPARATOR)
+        request = router_pb2.GetPublicationRequest(service_id=service_id, environment_id=environment_id)
+        return (await self._peer.call(self._stub.GetPublication, request, ctx)).generation
 
     async def in_flight(self, ctx: Ctx, pair: str) -> int:
         """Requests that endpoints which have left still hold."""

@@ -246,7 +246,14 @@ class Edge(Protocol):
     async def publish(
         self, ctx: Ctx, pair: str, endpoints: Sequence[Endpoint], generation: int, deployment_id: str
     ) -> None:
-        """Returns when every edge sends new requests there; Unavailable: try again."""
+        """Returns when every edge sends new requests there; Unavailable: try again.
+
+        Conflict: a later generation is published, or an edge refuses it.
+        """
+        ...
+
+    async def generation(self, ctx: Ctx, pair: str) -> int:
+        """The generation that is published for a pair; 0: none ever was."""
         ...
 
     async def in_flight(self, ctx: Ctx, pair: str) -> int:

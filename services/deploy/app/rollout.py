@@ -10,7 +10,7 @@ import msgspec
 
 from libs.kernel.clock import Clock
 from libs.kernel.context import Ctx, platform
-from libs.kernel.errors import Conflict, Denied, Exhausted, Invalid, NotFound
+from libs.kernel.errors import Conflict, Denied, Exhausted, Invalid, NotFound, Unavailable
 from libs.kernel.ids import new_id
 from libs.kernel.secret import Secret
 from services.deploy.app.commands import Commands
@@ -21,7 +21,16 @@ from services.deploy.domain import steps as step
 from services.deploy.domain.facts import DeploymentRequested
 from services.deploy.domain.instance import Launch
 from services.deploy.domain.machine import State
-from services.deploy.domain.model import Deployment, Instance, InstanceState, Release, Resources, Settings, Trigger
+from services.deploy.domain.model import (
+    Deployment,
+    Instance,
+    InstanceState,
+    Release,
+    Resources,
+    Route,
+    Settings,
+    Trigger,
+)
 
 GRACE_SECONDS: Final = 10.0
 # Faults of the user's: trying again does not help.
@@ -245,8 +254,25 @@ class Rollout:
         route = await self._store.route(pair)
         generation = route.generation + 1
         whose = await self._store.instance(action.endpoints[0].instance_id) if action.endpoints else None
-        await self._edge.publish(self._ctx, pair, action.endpoints, generation, whose.deployment_id if whose else "")
+        try:
+            await self._edge.publish(
+                self._ctx, pair, action.endpoints, generation, whose.deployment_id if whose else ""
+            )
+        except Conflict as conflict:
+            await self._catch_up(pair, route, conflict)
+            raise
         await self._store.save_route(pair, replace(route, endpoints=action.endpoints, generation=generation))
+
+    async def _catch_up(self, pair: str, route: Route, refused: Conflict) -> None:
+        """Goes on above the router's generation when that is ahead of ours, as when our database was put back.
+
+        What to publish is decided anew, from what the database holds then. Unavailable: the next look does that. If
+        another process was just faster, its row is newer than this one and stays.
+        """
+        published = await self._edge.generation(self._ctx, pair)
+        if published > route.generation:
+            await self._store.save_route(pair, replace(route, generation=published))
+            raise Unavailable(f"The router was ahead: generation {published}. It is asked again above it.") from refused
 
     async def _go_live(self, action: step.GoLive) -> None:
         async with self._store.work():

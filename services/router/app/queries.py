@@ -34,6 +34,11 @@ class Queries:
         found = await self.names.list(service_ids, environment_id)
         return [name for name in found if ctx.workspaces is None or name.workspace_id in ctx.workspaces]
 
+    async def generation(self, key: Key) -> int:
+        """The generation that is published for the app; 0: none ever was."""
+        published = await self.publications.of(key)
+        return 0 if published is None else published.generation
+
     async def activity(self, key: Key) -> Activity:
         """Requests under way at the app's endpoints, and how many of them at endpoints that have been replaced."""
         in_flight = await self.gauges.in_flight(key)

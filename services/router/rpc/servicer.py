@@ -50,6 +50,13 @@ class RouterServicer(router_pb2_grpc.RouterServiceServicer):
         )
         return router_pb2.PublishEndpointsResponse(version=version)
 
+    async def GetPublication(
+        self, request: router_pb2.GetPublicationRequest, context: object
+    ) -> router_pb2.GetPublicationResponse:
+        """The generation that is published."""
+        generation = await self.queries.generation(Key(request.service_id, request.environment_id))
+        return router_pb2.GetPublicationResponse(generation=generation)
+
     async def GetActivity(
         self, request: router_pb2.GetActivityRequest, context: object
     ) -> router_pb2.GetActivityResponse:

@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 
 from libs.db import Database
-from libs.kernel.errors import Conflict, Invalid, NotFound
+from libs.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 from services.deploy.app.commands import NewDeployment
 from services.deploy.app.ports import Filter, LogQuery
 from services.deploy.domain.machine import State
+from services.deploy.domain.model import Endpoint
 from services.deploy.store import MIGRATIONS
 from tests.integration.deploy.world import OWNER, STRANGER, UPLOAD, World, deploy, empty_world
 
@@ -36,6 +37,37 @@ async def test_second_version_replaces_the_first(world: World) -> None:
     outcome = await world.outcome()
     assert outcome["running"] == outcome["serving"] == [1]
     assert second.state is State.ACTIVE
+
+
+async def test_a_database_older_than_the_routers_goes_on_above_what_the_router_has(world: World) -> None:
+    first = await deploy(world)
+    # Published after the copy of the database was made that it was put back from.
+    (pair, _, generation) = world.others.published[-1]
+    world.others.published.append((pair, (Endpoint("ins_unknown", 9),), generation + 6))
+    made = await world.commands.create(OWNER, UPLOAD)
+    await world.settle()
+    await world.react(world.reactions.build_succeeded(made.id, "sha256:2"))
+    with pytest.raises(Unavailable, match="router was ahead"):
+        await world.settle()
+    assert (await world.store.get(OWNER, made.id)).state is State.DEPLOYING, "not live before it is published"
+    await world.settle()
+    assert (await world.store.get(OWNER, made.id)).state is State.ACTIVE
+    assert (await world.store.get(OWNER, first.id)).state is State.REMOVED
+    assert world.others.published[-1][2] > generation + 6
+    assert (await world.outcome())["serving"] == [1]
+
+
+async def test_what_the_router_refuses_for_another_reason_changes_no_generation(world: World) -> None:
+    await deploy(world)
+    (pair, _, _) = world.others.published[-1]
+    before = await world.store.route(pair)
+    world.others.refusal = "The edge refuses it."
+    made = await world.commands.create(OWNER, UPLOAD)
+    await world.settle()
+    await world.react(world.reactions.build_succeeded(made.id, "sha256:2"))
+    with pytest.raises(Conflict, match="edge refuses"):
+        await world.settle()
+    assert await world.store.route(pair) == before
 
 
 async def test_cancelled_deployment_is_never_resurrected_by_a_late_build(world: World) -> None:

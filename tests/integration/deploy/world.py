@@ -9,7 +9,7 @@ from typing import Any, cast
 from libs.db import Database
 from libs.facts import Outbox
 from libs.kernel.context import Actor, Ctx, Role
-from libs.kernel.errors import NotFound
+from libs.kernel.errors import Conflict, NotFound
 from libs.reconcile import Again
 from libs.testing.clock import VirtualClock
 from libs.testing.faults import Faulty, Plan
@@ -48,6 +48,7 @@ class Others:
     # What exists in the workspace "wsp_a".
     alive: set[str] = field(default_factory=lambda: {"svc_a", "env_a", "prj_a"})
     published: list[tuple[str, tuple[Endpoint, ...], int]] = field(default_factory=list)
+    refusal: str = ""
 
     async def service(self, ctx: Ctx, *, service_id: str = "", environment_id: str = "", name: str = "") -> Service:
         if ctx.workspaces is not None and "wsp_a" not in ctx.workspaces:
@@ -77,8 +78,14 @@ class Others:
         self, ctx: Ctx, pair: str, endpoints: Sequence[Endpoint], generation: int, deployment_id: str
     ) -> None:
         latest = max((g for p, _, g in self.published if p == pair), default=-1)
-        if generation >= latest:
-            self.published.append((pair, tuple(endpoints), generation))
+        if self.refusal:
+            raise Conflict(self.refusal)
+        if generation < latest:
+            raise Conflict(f"Endpoints of generation {latest} are published; generation {generation} came too late.")
+        self.published.append((pair, tuple(endpoints), generation))
+
+    async def generation(self, ctx: Ctx, pair: str) -> int:
+        return max((g for p, _, g in self.published if p == pair), default=0)
 
     async def in_flight(self, ctx: Ctx, pair: str) -> int:
         return 0

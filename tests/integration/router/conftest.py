@@ -145,6 +145,10 @@ class Calls:
         )
         return (await self.peer.call(self.stub.PublishEndpoints, request, DEPLOY, timeout=within)).version
 
+    async def generation(self, service: str) -> int:
+        request = pb.GetPublicationRequest(service_id=service, environment_id="env_a")
+        return (await self.peer.call(self.stub.GetPublication, request, DEPLOY)).generation
+
     async def activity(self, service: str) -> pb.GetActivityResponse:
         request = pb.GetActivityRequest(service_id=service, environment_id="env_a")
         return await self.peer.call(self.stub.GetActivity, request, DEPLOY)

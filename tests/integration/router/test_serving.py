@@ -205,6 +205,7 @@ async def test_an_older_generation_is_refused_over_the_wire_too(stand: Stand, ca
     await calls.publish("svc_hello", [4001], 7)
     with pytest.raises(Conflict, match="too late"):
         await calls.publish("svc_hello", [4002], 6)
+    assert (await calls.generation("svc_hello"), await calls.generation("svc_other")) == (7, 0)
 
 
 async def test_only_services_may_ask(stand: Stand, calls: Calls) -> None:
@@ -213,6 +214,7 @@ async def test_only_services_may_ask(stand: Stand, calls: Calls) -> None:
     for call in (
         lambda: peer.call(stub.ClaimName, pb.ClaimNameRequest(), user),
         lambda: peer.call(stub.ListNames, pb.ListNamesRequest(), user),
+        lambda: peer.call(stub.GetPublication, pb.GetPublicationRequest(), user),
         lambda: peer.call(stub.PublishEndpoints, pb.PublishEndpointsRequest(), user),
         lambda: peer.call(stub.GetActivity, pb.GetActivityRequest(), user),
         lambda: peer.call(stub.SampleTraffic, pb.SampleTrafficRequest(), user),

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from libs.protogen.lightrail.common.v1 import authorization_pb2 as lightrail_dot_common_dot_v1_dot_authorization__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lightrail/router/v1/router.proto\x12\x13lightrail.router.v1\x1a\'lightrail/common/v1/authorization.proto\"M\n\x04Name\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0b\n\x03url\x18\x04 \x01(\t\"\x84\x01\n\x10\x43laimNameRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12\x14\n\x0cservice_name\x18\x04 \x01(\t\x12\x18\n\x10\x65nvironment_name\x18\x05 \x01(\t\"<\n\x11\x43laimNameResponse\x12\'\n\x04name\x18\x01 \x01(\x0b\x32\x19.lightrail.router.v1.Name\"?\n\x10ListNamesRequest\x12\x13\n\x0bservice_ids\x18\x01 \x03(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\"=\n\x11ListNamesResponse\x12(\n\x05names\x18\x01 \x03(\x0b\x32\x19.lightrail.router.v1.Name\">\n\x08\x45ndpoint\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\"\xa2\x01\n\x17PublishEndpointsRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12\x30\n\tendpoints\x18\x03 \x03(\x0b\x32\x1d.lightrail.router.v1.Endpoint\x12\x12\n\ngeneration\x18\x04 \x01(\x03\x12\x15\n\rdeployment_id\x18\x05 \x01(\t\"+\n\x18PublishEndpointsResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"@\n\x12GetActivityRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\"J\n\x10\x45ndpointActivity\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\x12\x17\n\x0f\x61\x63tive_requests\x18\x03 \x01(\x03\"q\n\x13GetActivityResponse\x12\x38\n\tendpoints\x18\x01 \x03(\x0b\x32%.lightrail.router.v1.EndpointActivity\x12 \n\x18\x64\x65parted_active_requests\x18\x02 \x01(\x03\"\x16\n\x14SampleTrafficRequest\"w\n\rTrafficSample\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12\x14\n\x0c\x65gress_bytes\x18\x03 \x01(\x03\x12\x10\n\x08requests\x18\x04 \x01(\x03\x12\x12\n\nedge_epoch\x18\x05 \x01(\t\"L\n\x15SampleTrafficResponse\x12\x33\n\x07samples\x18\x01 \x03(\x0b\x32\".lightrail.router.v1.TrafficSample2\xaa\x04\n\rRouterService\x12\x62\n\tClaimName\x12%.lightrail.router.v1.ClaimNameRequest\x1a&.lightrail.router.v1.ClaimNameResponse\"\x06\x8a\xb5\x18\x02\x08\x05\x12\x62\n\tListNames\x12%.lightrail.router.v1.ListNamesRequest\x1a&.lightrail.router.v1.ListNamesResponse\"\x06\x8a\xb5\x18\x02\x08\x05\x12w\n\x10PublishEndpoints\x12,.lightrail.router.v1.PublishEndpointsRequest\x1a-.lightrail.router.v1.PublishEndpointsResponse\"\x06\x8a\xb5\x18\x02\x08\x05\x12h\n\x0bGetActivity\x12\'.lightrail.router.v1.GetActivityRequest\x1a(.lightrail.router.v1.GetActivityResponse\"\x06\x8a\xb5\x18\x02\x08\x05\x12n\n\rSampleTraffic\x12).lightrail.router.v1.SampleTrafficRequest\x1a*.lightrail.router.v1.SampleTrafficResponse\"\x06\x8a\xb5\x18\x02\x08\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lightrail/router/v1/router.proto\x12\x13lightrail.router.v1\x1a\'lightrail/common/v1/authorization.proto\"M\n\x04Name\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12\x0c\n\x04host\x18\x03 \x01(\t\x12\x0b\n\x03url\x18\x04 \x01(\t\"\x84\x01\n\x10\x43laimNameRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12\x14\n\x0cservice_name\x18\x04 \x01(\t\x12\x18\n\x10\x65nvironment_name\x18\x05 \x01(\t\"<\n\x11\x43laimNameResponse\x12\'\n\x04name\x18\x01 \x01(\x0b\x32\x19.lightrail.router.v1.Name\"?\n\x10ListNamesRequest\x12\x13\n\x0bservice_ids\x18\x01 \x03(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\"=\n\x11ListNamesResponse\x12(\n\x05names\x18\x01 \x03(\x0b\x32\x19.lightrail.router.v1.Name\">\n\x08\x45ndpoint\x12\x13\n\x0binstance_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12\x0c\n\x04port\x18\x03 \x01(\x05\"\xa2\x01\n\x17PublishEndpointsRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12\x30\n\tendpoints\x18\x03 \x03(\x0b\x32\x1d.lightrail.router.v1.Endpoint\x12\x12\n\ngeneration\x18\x04 \x01(\x03\x12\x15\n\rdeployment_id\x18\x05 \x01(\t\"+\n\x18PublishEndpointsResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"C\n\x15GetPublicationRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\",\n\x16GetPublicationResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x03\"@\n\x12GetActivityRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\"J\n\x10\x45ndpointActivity\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12\x0c\n\x04port\x18\x02 \x01(\x05\x12\x17\n\x0f\x61\x63tive_requests\x18\x03 \x01(\x03\"q\n\x13GetActivityResponse\x12\x38\n\tendpoints\x18\x01 \x03(\x0b\x32%.lightrail.router.v1.EndpointActivity\x12 \n\x18\x64\x65parted_active_requests\x18\x02 \x01(\x03\"\x16\n\x14SampleTrafficRequest\"w\n\rTrafficSample\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x02 \x01(\t\x12\x14\n\x0c\x65gress_bytes\x18\x03 \x01(\x03\x12\x10\n\x08requests\x18\x04 \x01(\x03\x12\x12\n\nedge_epoch\x18\x05 \x01(\t\"L\n\x15SampleTrafficResponse\x12\x33\n\x07samples\x18\x01 \x03(\x0b\x32\".lightrail.router.v1.TrafficSample2\x9d\x05\n\rRouterService\x12\x62\n\tClaimName\x12%.lightrail.router.v1.ClaimNameRequest\x1a&.lightrail.router.v1.ClaimNameResponse\"\x06\x8a\xb5\x18\x02\x08\x05\x12\x62\n\tListNames\x12%.lightrail.router.v1.ListNamesRequest\x1a&.lightrail.router.v1.ListNamesResponse\"\x06\x8a\xb5\x18\x02\x08\x05\x12w\n\x10PublishEndpoints\x12,.lightrail.router.v1.PublishEndpointsRequest\x1a-.lightrail.router.v1.PublishEndpointsResponse\"\x06\x8a\xb5\x18\x02\x08\x05\x12q\n\x0eGetPublication\x12*.lightrail.router.v1.GetPublicationRequest\x1a+.lightrail.router.v1.GetPublicationResponse\"\x06\x8a\xb5\x18\x02\x08\x05\x12h\n\x0bGetActivity\x12\'.lightrail.router.v1.GetActivityRequest\x1a(.lightrail.router.v1.GetActivityResponse\"\x06\x8a\xb5\x18\x02\x08\x05\x12n\n\rSampleTraffic\x12).lightrail.router.v1.SampleTrafficRequest\x1a*.lightrail.router.v1.SampleTrafficResponse\"\x06\x8a\xb5\x18\x02\x08\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +38,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROUTERSERVICE'].methods_by_name['ListNames']._serialized_options = b'\212\265\030\002\010\005'
   _globals['_ROUTERSERVICE'].methods_by_name['PublishEndpoints']._loaded_options = None
   _globals['_ROUTERSERVICE'].methods_by_name['PublishEndpoints']._serialized_options = b'\212\265\030\002\010\005'
+  _globals['_ROUTERSERVICE'].methods_by_name['GetPublication']._loaded_options = None
+  _globals['_ROUTERSERVICE'].methods_by_name['GetPublication']._serialized_options = b'\212\265\030\002\010\005'
   _globals['_ROUTERSERVICE'].methods_by_name['GetActivity']._loaded_options = None
   _globals['_ROUTERSERVICE'].methods_by_name['GetActivity']._serialized_options = b'\212\265\030\002\010\005'
   _globals['_ROUTERSERVICE'].methods_by_name['SampleTraffic']._loaded_options = None
@@ -58,18 +60,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHENDPOINTSREQUEST']._serialized_end=729
   _globals['_PUBLISHENDPOINTSRESPONSE']._serialized_start=731
   _globals['_PUBLISHENDPOINTSRESPONSE']._serialized_end=774
-  _globals['_GETACTIVITYREQUEST']._serialized_start=776
-  _globals['_GETACTIVITYREQUEST']._serialized_end=840
-  _globals['_ENDPOINTACTIVITY']._serialized_start=842
-  _globals['_ENDPOINTACTIVITY']._serialized_end=916
-  _globals['_GETACTIVITYRESPONSE']._serialized_start=918
-  _globals['_GETACTIVITYRESPONSE']._serialized_end=1031
-  _globals['_SAMPLETRAFFICREQUEST']._serialized_start=1033
-  _globals['_SAMPLETRAFFICREQUEST']._serialized_end=1055
-  _globals['_TRAFFICSAMPLE']._serialized_start=1057
-  _globals['_TRAFFICSAMPLE']._serialized_end=1176
-  _globals['_SAMPLETRAFFICRESPONSE']._serialized_start=1178
-  _globals['_SAMPLETRAFFICRESPONSE']._serialized_end=1254
-  _globals['_ROUTERSERVICE']._serialized_start=1257
-  _globals['_ROUTERSERVICE']._serialized_end=1811
+  _globals['_GETPUBLICATIONREQUEST']._serialized_start=776
+  _globals['_GETPUBLICATIONREQUEST']._serialized_end=843
+  _globals['_GETPUBLICATIONRESPONSE']._serialized_start=845
+  _globals['_GETPUBLICATIONRESPONSE']._serialized_end=889
+  _globals['_GETACTIVITYREQUEST']._serialized_start=891
+  _globals['_GETACTIVITYREQUEST']._serialized_end=955
+  _globals['_ENDPOINTACTIVITY']._serialized_start=957
+  _globals['_ENDPOINTACTIVITY']._serialized_end=1031
+  _globals['_GETACTIVITYRESPONSE']._serialized_start=1033
+  _globals['_GETACTIVITYRESPONSE']._serialized_end=1146
+  _globals['_SAMPLETRAFFICREQUEST']._serialized_start=1148
+  _globals['_SAMPLETRAFFICREQUEST']._serialized_end=1170
+  _globals['_TRAFFICSAMPLE']._serialized_start=1172
+  _globals['_TRAFFICSAMPLE']._serialized_end=1291
+  _globals['_SAMPLETRAFFICRESPONSE']._serialized_start=1293
+  _globals['_SAMPLETRAFFICRESPONSE']._serialized_end=1369
+  _globals['_ROUTERSERVICE']._serialized_start=1372
+  _globals['_ROUTERSERVICE']._serialized_end=2041
 # @@protoc_insertion_point(module_scope)

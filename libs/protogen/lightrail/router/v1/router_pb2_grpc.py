@@ -49,6 +49,11 @@ class RouterServiceStub:
                 request_serializer=lightrail_dot_router_dot_v1_dot_router__pb2.PublishEndpointsRequest.SerializeToString,
                 response_deserializer=lightrail_dot_router_dot_v1_dot_router__pb2.PublishEndpointsResponse.FromString,
                 _registered_method=True)
+        self.GetPublication = channel.unary_unary(
+                '/lightrail.router.v1.RouterService/GetPublication',
+                request_serializer=lightrail_dot_router_dot_v1_dot_router__pb2.GetPublicationRequest.SerializeToString,
+                response_deserializer=lightrail_dot_router_dot_v1_dot_router__pb2.GetPublicationResponse.FromString,
+                _registered_method=True)
         self.GetActivity = channel.unary_unary(
                 '/lightrail.router.v1.RouterService/GetActivity',
                 request_serializer=lightrail_dot_router_dot_v1_dot_router__pb2.GetActivityRequest.SerializeToString,
@@ -86,6 +91,13 @@ class RouterServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPublication(self, request, context):
+        """The generation that is published for a service in an environment, for a publisher that was refused as too late.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetActivity(self, request, context):
         """Requests in flight per endpoint, to know when an old one is idle.
         """
@@ -117,6 +129,11 @@ def add_RouterServiceServicer_to_server(servicer, server):
                     servicer.PublishEndpoints,
                     request_deserializer=lightrail_dot_router_dot_v1_dot_router__pb2.PublishEndpointsRequest.FromString,
                     response_serializer=lightrail_dot_router_dot_v1_dot_router__pb2.PublishEndpointsResponse.SerializeToString,
+            ),
+            'GetPublication': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPublication,
+                    request_deserializer=lightrail_dot_router_dot_v1_dot_router__pb2.GetPublicationRequest.FromString,
+                    response_serializer=lightrail_dot_router_dot_v1_dot_router__pb2.GetPublicationResponse.SerializeToString,
             ),
             'GetActivity': grpc.unary_unary_rpc_method_handler(
                     servicer.GetActivity,
@@ -210,6 +227,33 @@ class RouterService:
             '/lightrail.router.v1.RouterService/PublishEndpoints',
             lightrail_dot_router_dot_v1_dot_router__pb2.PublishEndpointsRequest.SerializeToString,
             lightrail_dot_router_dot_v1_dot_router__pb2.PublishEndpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPublication(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightrail.router.v1.RouterService/GetPublication',
+            lightrail_dot_router_dot_v1_dot_router__pb2.GetPublicationRequest.SerializeToString,
+            lightrail_dot_router_dot_v1_dot_router__pb2.GetPublicationResponse.FromString,
             options,
             channel_credentials,
             insecure,

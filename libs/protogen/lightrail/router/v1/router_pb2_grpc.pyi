@@ -39,6 +39,8 @@ class RouterServiceStub:
     """Replaces the endpoints of a service in an environment. Answers when every connected edge has
     accepted them and new requests go there; DEADLINE_EXCEEDED or UNAVAILABLE: ask again.
     """
+    GetPublication: _grpc.UnaryUnaryMultiCallable[_router_pb2.GetPublicationRequest, _router_pb2.GetPublicationResponse]
+    """The generation that is published for a service in an environment, for a publisher that was refused as too late."""
     GetActivity: _grpc.UnaryUnaryMultiCallable[_router_pb2.GetActivityRequest, _router_pb2.GetActivityResponse]
     """Requests in flight per endpoint, to know when an old one is idle."""
     SampleTraffic: _grpc.UnaryUnaryMultiCallable[_router_pb2.SampleTrafficRequest, _router_pb2.SampleTrafficResponse]
@@ -55,6 +57,8 @@ class RouterServiceAsyncStub(RouterServiceStub):
     """Replaces the endpoints of a service in an environment. Answers when every connected edge has
     accepted them and new requests go there; DEADLINE_EXCEEDED or UNAVAILABLE: ask again.
     """
+    GetPublication: _aio.UnaryUnaryMultiCallable[_router_pb2.GetPublicationRequest, _router_pb2.GetPublicationResponse]  # type: ignore[assignment]
+    """The generation that is published for a service in an environment, for a publisher that was refused as too late."""
     GetActivity: _aio.UnaryUnaryMultiCallable[_router_pb2.GetActivityRequest, _router_pb2.GetActivityResponse]  # type: ignore[assignment]
     """Requests in flight per endpoint, to know when an old one is idle."""
     SampleTraffic: _aio.UnaryUnaryMultiCallable[_router_pb2.SampleTrafficRequest, _router_pb2.SampleTrafficResponse]  # type: ignore[assignment]
@@ -86,6 +90,14 @@ class RouterServiceServicer(metaclass=_abc_1.ABCMeta):
         """Replaces the endpoints of a service in an environment. Answers when every connected edge has
         accepted them and new requests go there; DEADLINE_EXCEEDED or UNAVAILABLE: ask again.
         """
+
+    @_abc_1.abstractmethod
+    def GetPublication(
+        self,
+        request: _router_pb2.GetPublicationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_router_pb2.GetPublicationResponse, _abc.Awaitable[_router_pb2.GetPublicationResponse]]:
+        """The generation that is published for a service in an environment, for a publisher that was refused as too late."""
 
     @_abc_1.abstractmethod
     def GetActivity(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
-from libs.kernel.errors import Conflict, Unavailable
+from libs.kernel.errors import Conflict, Invalid, Unavailable
 
 AWAY = (
     asyncpg.PostgresConnectionError,
@@ -34,6 +34,8 @@ def translated() -> Iterator[None]:
         yield
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"It exists already ({error.constraint_name}).") from error
+    except asyncpg.CharacterNotInRepertoireError as error:
+        raise Invalid("It holds a NUL character, which nothing here can store.") from error
     except asyncpg.DiskFullError as error:
         raise Unavailable("The disk of the database is full.", hint="Free some space; it goes on by itself.") from error
     except AWAY as error:

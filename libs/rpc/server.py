@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from importlib import import_module
+from traceback import format_exception
 from typing import Any, Final
 
 import grpc
@@ -107,6 +108,9 @@ class _Door(grpc.aio.ServerInterceptor):
                         return await handler(request, context)
                 except Failure as failure:
                     await self._refuse(method, failure, context)
+                except Exception as error:
+                    await self._crash(method, error, context)
+                    raise
 
         return serve
 
@@ -118,8 +122,16 @@ class _Door(grpc.aio.ServerInterceptor):
                     yield response
             except Failure as failure:
                 await self._refuse(method, failure, context)
+            except Exception as error:
+                await self._crash(method, error, context)
+                raise
 
         return serve
+
+    async def _crash(self, method: str, error: Exception, context: Any) -> None:
+        """Tells of a bug once, here; the caller hears that there is one, and nothing of what is inside."""
+        self._log.error("call.crashed", method=method, traceback="".join(format_exception(error)))
+        await context.abort(grpc.StatusCode.INTERNAL, "The platform made a mistake; its log says which.")
 
     async def _refuse(self, method: str, failure: Failure, context: Any) -> None:
         if failure.kind == "unavailable":

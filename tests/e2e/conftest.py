@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from libs.kernel.ids import new_id
 from libs.runtime.clock import SystemClock
 from tests.e2e.application import Application, copy_of
+from tests.e2e.parties import Two, gone, two
 from tests.e2e.platform import Platform
 
 Deployed = Callable[[str], Awaitable[Application]]
@@ -49,3 +51,11 @@ async def application(platform: Platform, tmp_path: Path) -> AsyncIterator[Calla
     yield make
     for project_id in {app.project["id"] for app in made}:
         await platform.api("DELETE", f"/projects/{project_id}")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def both(platform: Platform) -> AsyncIterator[Two]:
+    """Two parties on the platform, for the tests of one file; what they deployed ends with them."""
+    made = await two(platform)
+    yield made
+    await gone(made)

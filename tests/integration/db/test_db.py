@@ -70,6 +70,13 @@ async def test_second_of_its_kind_is_a_conflict(db: Database) -> None:
         await db.execute("insert into things values ('a', null)")
 
 
+async def test_what_postgresql_cannot_store_is_the_callers_fault(db: Database) -> None:
+    with pytest.raises(Invalid, match="NUL"):
+        await db.execute("insert into things values ($1, null)", "a\0b")
+    with pytest.raises(Invalid, match="NUL"):
+        await db.fetchrow("select * from things where name = $1", "a\0b")
+
+
 async def test_json_goes_in_and_out_as_data(db: Database) -> None:
     await db.execute("insert into things values ('a', $1)", {"list": [1, "zwei"]})
     assert await db.fetchval("select data from things") == {"list": [1, "zwei"]}

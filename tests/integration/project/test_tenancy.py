@@ -14,13 +14,13 @@ import pytest
 from libs.kernel.context import Actor, Ctx
 from libs.kernel.errors import Denied, NotFound
 from libs.kernel.ids import new_id
-from libs.protogen.lightrail.common.v1 import authorization_pb2
-from libs.protogen.lightrail.project.v1 import project_pb2 as pb
+from libs.rpc.authorization import Access
+from libs.testing.tenancy import rpcs
 from tests.integration.project.conftest import Api, member
 
 pytestmark = pytest.mark.wheels
 
-METHODS = {method.name: method for method in pb.DESCRIPTOR.services_by_name["ProjectService"].methods}
+METHODS = {rpc.short: rpc for rpc in rpcs("ProjectService")}
 KINDS = {
     "workspace_id": "workspace",
     "project_id": "project",
@@ -30,26 +30,18 @@ KINDS = {
 }
 # Harmless content for what a request needs besides ids.
 FILLING: dict[str, object] = {"name": "intruder", "values": {"A": "1"}}
-FOR_SERVICES_ONLY = {
-    name
-    for name, method in METHODS.items()
-    if method.GetOptions().Extensions[authorization_pb2.authorization].access == authorization_pb2.ACCESS_SERVICE
-}
+FOR_SERVICES_ONLY = {name for name, rpc in METHODS.items() if rpc.access is Access.SERVICE}
 
 
-def ids_of(method: str) -> list[str]:
-    return [field.name for field in METHODS[method].input_type.fields if field.name.endswith("_id")]
-
-
-def subsets(names: list[str]) -> list[tuple[str, ...]]:
+def subsets(names: tuple[str, ...]) -> list[tuple[str, ...]]:
     return list(chain.from_iterable(combinations(names, size) for size in range(1, len(names) + 1)))
 
 
-MATRIX = [(method, names) for method in METHODS for names in subsets(ids_of(method))]
+MATRIX = [(method, names) for method in METHODS for names in subsets(METHODS[method].ids)]
 
 
 def request(method: str, ids: dict[str, str], names: tuple[str, ...]) -> dict[str, Any]:
-    fields = {field.name for field in METHODS[method].input_type.fields}
+    fields = METHODS[method].request.DESCRIPTOR.fields_by_name
     filling = {name: value for name, value in FILLING.items() if name in fields}
     if method == "GetService" and "service_id" in names:
         del filling["name"]
@@ -99,8 +91,8 @@ async def state(api: Api) -> str:
 
 
 def test_every_id_of_every_request_is_known_here() -> None:
-    assert {name for method in METHODS for name in ids_of(method)} == set(KINDS)
-    assert all(ids_of(method) for method in METHODS)
+    assert {name for rpc in METHODS.values() for name in rpc.ids} == set(KINDS)
+    assert all(rpc.ids for rpc in METHODS.values())
 
 
 async def test_another_workspaces_ids_do_not_exist_on_any_rpc(api: Api) -> None:
@@ -147,16 +139,16 @@ async def test_what_is_no_id_at_all_does_not_exist(api: Api, text: str) -> None:
 
 async def test_ones_own_ids_do_exist(api: Api) -> None:
     two = await two_workspaces(api)
-    for method in METHODS:
+    for method, rpc in METHODS.items():
         if method not in FOR_SERVICES_ONLY and not method.startswith(("Delete", "Create")):
-            await api.call(method, two.intruder, **request(method, two.own, tuple(ids_of(method))))
+            await api.call(method, two.intruder, **request(method, two.own, rpc.ids))
 
 
 async def test_nobody_gets_in_without_an_identity(api: Api) -> None:
     two = await two_workspaces(api)
     nobody = Ctx(Actor(kind="anonymous"))
-    for method in METHODS:
-        refused = await api.refused(Denied, method, nobody, **request(method, two.theirs, tuple(ids_of(method))))
+    for method, rpc in METHODS.items():
+        refused = await api.refused(Denied, method, nobody, **request(method, two.theirs, rpc.ids))
         assert isinstance(refused, Denied)
         assert refused.unauthenticated
 

@@ -20,7 +20,7 @@ class Rpc:
     # "lightrail.deploy.v1.DeploymentService/GetDeployment"
     name: str
     access: Access
-    # Fields of the request that hold ids, in the order of the proto; dotted inside of messages.
+    # Fields of the request that hold ids or lists of them, in the order of the proto; dotted inside of messages.
     ids: tuple[str, ...]
     request: type[Message]
     response: type[Message]
@@ -46,20 +46,26 @@ def rpcs(service: str = "") -> list[Rpc]:
 def foreign(shape: Sequence[str], own: Mapping[str, str], theirs: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """Yields the ids of requests that must find nothing: all theirs, and each of theirs among one's own."""
     yield {name: theirs[name] for name in shape}
+    for name in shape:
+        if name.endswith("_ids"):
+            yield {each: own[each] for each in shape} | {name: f"{own[name]},{theirs[name]}"}
     if len(shape) > 1:
         for name in shape:
             yield {each: (theirs if each == name else own)[each] for each in shape}
 
 
 def filled(rpc: Rpc, ids: Mapping[str, str], filling: Mapping[str, object]) -> Message:
-    """Returns a request with these ids, and what it needs besides."""
+    """Returns a request with these ids, and what it needs besides; several ids of a list are parted by commas."""
     request = rpc.request(**filling)
     for path, value in ids.items():
         *way, last = path.split(".")
         message = request
         for step in way:
             message = getattr(message, step)
-        setattr(message, last, value)
+        if last.endswith("_ids"):
+            getattr(message, last).extend(value.split(","))
+        else:
+            setattr(message, last, value)
     return request
 
 
@@ -78,7 +84,7 @@ def _rpc(name: str) -> Rpc:
 
 def _ids(message: Descriptor) -> Iterator[str]:
     for field in message.fields:
-        if field.type == FieldDescriptor.TYPE_STRING and field.name.endswith("_id"):
+        if field.type == FieldDescriptor.TYPE_STRING and field.name.endswith(("_id", "_ids")):
             yield field.name
         elif field.message_type is not None and field.message_type.full_name.startswith("lightrail."):
             if field.message_type.GetOptions().map_entry:

@@ -95,7 +95,8 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
             deadline=settings.deadline,
         )
         call_off = CallOff(db.tx, facts, builds, log, wakes, host.clock)
-        desk = BuildDesk(builds, log, artifacts, call_off, wakes)
+        deployments = PeerDeployments(host.peer("deploy"))
+        desk = BuildDesk(builds, log, artifacts, call_off, wakes, deployments)
         reactions = Reactions(builds, call_off, host.clock)
         archives = CheckedArchives(blobs, home / "incoming", settings.snapshot_limit)
         uploads = Uploads(db.tx, facts, snapshots, archives, projects, host.clock)
@@ -115,7 +116,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         loop.freed = driver.wake
         collector = Collector(
             garbage=PostgresGarbage(db),
-            deployments=PeerDeployments(host.peer("deploy")),
+            deployments=deployments,
             blobs=blobs,
             caches=ToolCaches(home / "cache", home / "incoming"),
             builds=builds,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from libs.kernel.ids import new_id
 from libs.runtime.clock import SystemClock
@@ -37,7 +37,8 @@ class Party:
 
     def leaks(self, text: str, sent: Mapping[str, str]) -> list[str]:
         """What of theirs a text shows that the asker has not just named themselves."""
-        return [value for value in (self.word, *self.ids.values()) if value in text and value not in sent.values()]
+        said = " ".join(sent.values())
+        return [value for value in (self.word, *self.ids.values()) if value in text and value not in said]
 
     async def api(self, method: str, path: str, **more: Json) -> Json:
         """Asks the REST API as this party."""
@@ -70,7 +71,7 @@ async def two(platform: Platform) -> Two:
             assert now["state"] == "active", now["reason"]
 
         await eventually(live, within=90, every=0.1)
-    return Two(owner, stranger, bystander)
+    return Two(await _built(owner), await _built(stranger), bystander)
 
 
 async def gone(both: Two) -> None:
@@ -83,6 +84,11 @@ async def gone(both: Two) -> None:
 def nothing() -> dict[str, str]:
     """Well-formed ids of things that never were."""
     return {name: new_id(kind, SystemClock()) for name, kind in KINDS.items()}
+
+
+async def _built(party: Party) -> Party:
+    builds = await party.api("GET", "/builds", params={"deployment_id": party.ids["deployment_id"]})
+    return replace(party, ids={**party.ids, "build_id": builds["items"][0]["id"]})
 
 
 async def _settle(platform: Platform, role: str) -> Party:

@@ -19,7 +19,7 @@ from libs.kernel.context import Role
 from libs.rpc.authorization import Access, rule
 from libs.testing.tenancy import Rpc, filled, foreign, rpcs
 from tests.e2e import archives, parties
-from tests.e2e.parties import VARIABLE, Party, Two
+from tests.e2e.parties import VARIABLE, Two
 from tests.e2e.platform import Json, Platform
 
 SERVICES = ("auth", "project", "build", "deploy", "router", "metering")
@@ -58,6 +58,7 @@ ROWS = {
     "build.UploadSnapshot": Row([("service_id",)], last={"chunk": archives.honest()}),
     "build.GetSnapshot": Row([("snapshot_id",)]),
     "build.GetBuild": Row(BUILD),
+    "build.ListBuilds": Row([("deployment_ids",)]),
     "build.StreamBuildLog": Row(BUILD),
     "build.CancelBuild": Row(BUILD),
     "deploy.CreateDeployment": Row([("service_id", "snapshot_id"), ("service_id", "environment_id", "snapshot_id")]),
@@ -112,6 +113,11 @@ def key(rpc: Rpc) -> str:
     return f"{rpc.owner}.{rpc.short}"
 
 
+def ids_of(ids: Mapping[str, str]) -> dict[str, str]:
+    """The ids of a party by the names under which requests ask for them: those of lists, too."""
+    return {**ids, **{f"{name}s": value for name, value in ids.items()}}
+
+
 OPEN_TO_PEOPLE = {key(rpc): rpc for rpc in rpcs() if rpc.access in (Access.PUBLIC, Access.IDENTIFIED, Access.MEMBER)}
 CLOSED = [rpc for rpc in rpcs() if key(rpc) not in OPEN_TO_PEOPLE]
 # Those that end something come last.
@@ -132,11 +138,6 @@ class Doors:
 
     channels: Mapping[str, grpc.aio.Channel]
     both: Two
-    # By party: the id of the build of its deployment, which only gRPC tells.
-    builds: dict[str, str] = field(default_factory=dict)
-
-    def ids(self, party: Party) -> dict[str, str]:
-        return {**party.ids, "build_id": self.builds[party.word]}
 
     def request(self, rpc: Rpc, ids: Mapping[str, str]) -> Message:
         """A request that is right in everything but perhaps its ids."""
@@ -169,23 +170,12 @@ async def addresses(platform: Platform) -> dict[str, str]:
 
 @pytest.fixture
 async def doors(addresses: dict[str, str], both: Two) -> AsyncIterator[Doors]:
-    get_build = OPEN_TO_PEOPLE["build.GetBuild"]
     async with AsyncExitStack() as stack:
         channels = {
             name: await stack.enter_async_context(grpc.aio.insecure_channel(address))
             for name, address in addresses.items()
         }
-        made = Doors(channels, both)
-        for party in (both.owner, both.stranger):
-            channel = channels["build"].unary_unary(
-                f"/{get_build.name}",
-                request_serializer=get_build.request.SerializeToString,
-                response_deserializer=get_build.response.FromString,
-            )
-            request = get_build.request(deployment_id=party.ids["deployment_id"])
-            answer: Json = await channel(request, metadata=(("authorization", f"Bearer {party.token}"),))
-            made.builds[party.word] = answer.build.id
-        yield made
+        yield Doors(channels, both)
 
 
 def test_every_rpc_has_a_row_or_says_why_not() -> None:
@@ -197,7 +187,7 @@ def test_every_rpc_has_a_row_or_says_why_not() -> None:
 
 async def test_another_workspaces_ids_do_not_exist_on_any_rpc(doors: Doors) -> None:
     owner, stranger = doors.both.owner, doors.both.stranger
-    theirs, own = doors.ids(owner), doors.ids(stranger)
+    theirs, own = ids_of(owner.ids), ids_of(stranger.ids)
     wrong = []
     for rpc, _, shape in MATRIX:
         for ids in foreign(shape, own, theirs):
@@ -211,10 +201,10 @@ async def test_another_workspaces_ids_do_not_exist_on_any_rpc(doors: Doors) -> N
 
 
 async def test_what_is_not_yours_and_what_is_not_there_are_refused_alike(doors: Doors) -> None:
-    absent = parties.nothing()
+    absent = ids_of(parties.nothing())
     for rpc, _, shape in MATRIX:
         said = []
-        for ids in (doors.ids(doors.both.owner), absent):
+        for ids in (ids_of(doors.both.owner.ids), absent):
             sent = {name: ids[name] for name in shape}
             status, text = await doors.ask(rpc, sent, doors.both.stranger.token)
             for name, value in sent.items():
@@ -237,7 +227,7 @@ async def test_whoever_owns_what_is_named_gets_an_answer_on_every_rpc(doors: Doo
     for rpc, row, shape in MATRIX:
         # Where a stranger mixes ids, their own half of the request must be right, too.
         for party in (doors.both.owner, doors.both.stranger)[: len(shape)]:
-            ids = doors.ids(party) | (await party.fresh() if row.ends else {})
+            ids = ids_of(await party.fresh() if row.ends else party.ids)
             status, said = await doors.ask(rpc, {name: ids[name] for name in shape}, party.token)
             if status is not grpc.StatusCode.OK:
                 wrong.append(f"{key(rpc)} with one's own {shape}: {status.name} {said[:200]}")
@@ -248,7 +238,7 @@ async def test_a_viewer_may_look_and_change_nothing(doors: Doors) -> None:
     owner = doors.both.owner
     narrow = {"name": "viewer", "workspace_id": owner.ids["workspace_id"], "role": "viewer"}
     viewer = (await owner.api("POST", "/tokens", json=narrow))["secret"]
-    ids = doors.ids(owner)
+    ids = ids_of(owner.ids)
     for rpc, _, shape in MATRIX:
         if rpc.access is Access.MEMBER:
             looks = rule(rpc.name).role is Role.VIEWER
@@ -258,7 +248,7 @@ async def test_a_viewer_may_look_and_change_nothing(doors: Doors) -> None:
 
 
 async def test_doors_of_services_and_operators_tell_people_nothing(doors: Doors) -> None:
-    ids = {**doors.ids(doors.both.owner), "correlation_id": doors.both.owner.ids["deployment_id"]}
+    ids = {**ids_of(doors.both.owner.ids), "correlation_id": doors.both.owner.ids["deployment_id"]}
     for rpc in CLOSED:
         for at in SERVICES if rpc.owner == "common" else (rpc.owner,):
             sent = {name: ids[name] for name in rpc.ids if name in ids}
@@ -268,7 +258,7 @@ async def test_doors_of_services_and_operators_tell_people_nothing(doors: Doors)
 
 
 async def test_without_a_token_no_rpc_answers_but_the_open_ones(doors: Doors) -> None:
-    ids = doors.ids(doors.both.owner)
+    ids = ids_of(doors.both.owner.ids)
     for rpc in [*OPEN_TO_PEOPLE.values(), *CLOSED]:
         if rpc.access is not Access.PUBLIC:
             at = "deploy" if rpc.owner == "common" else rpc.owner

@@ -9,7 +9,7 @@ from typing import Final
 from libs.kernel.context import Ctx
 from libs.kernel.errors import Invalid, NotFound
 from services.build.app.calloff import CallOff
-from services.build.app.ports import Artifacts, Builds, Log
+from services.build.app.ports import Artifacts, Builds, Log, Whose
 from services.build.app.wakes import Wakes
 from services.build.domain.model import Artifact, Build, LogLine
 
@@ -29,6 +29,7 @@ class BuildDesk:
     artifacts: Artifacts
     call_off: CallOff
     wakes: Wakes
+    whose: Whose
 
     async def cancel(self, ctx: Ctx, build_id: str, deployment_id: str) -> None:
         """Calls a build off on a person's word. Harmless when it has ended."""
@@ -50,11 +51,19 @@ class BuildDesk:
         return found
 
     async def of_deployments(self, ctx: Ctx, deployment_ids: Sequence[str]) -> list[Build]:
-        """Their builds, newest first; without those that are not the caller's to see."""
+        """Their builds, newest first; a deployment that has none is left out. NotFound when one is not the caller's."""
         if len(deployment_ids) > MOST_ASKED:
             raise Invalid(f"At most {MOST_ASKED} deployments at once.", field="deployment_ids")
         found = await self.builds.of_deployments(deployment_ids, ctx.workspaces)
-        return [build for build in found if _may_see(ctx, build)]
+        for build in found:
+            ctx.allow(
+                build.workspace_id, build.project_id, build.environment_id, what=f"Deployment {build.deployment_id}"
+            )
+        built = {build.deployment_id for build in found}
+        for deployment_id in dict.fromkeys(deployment_ids):
+            if deployment_id not in built:
+                await self.whose.check(ctx, deployment_id)
+        return found
 
     async def read_log(
         self, ctx: Ctx, build_id: str, deployment_id: str, *, after: int, follow: bool
@@ -83,11 +92,3 @@ class BuildDesk:
                 hint="Deploy the source again; only results of the last builds are kept.",
             )
         return found
-
-
-def _may_see(ctx: Ctx, build: Build) -> bool:
-    try:
-        ctx.allow(build.workspace_id, build.project_id, build.environment_id)
-    except NotFound:
-        return False
-    return True

@@ -280,6 +280,14 @@ class Deployments(Protocol):
         ...
 
 
+class Whose(Protocol):
+    """Whom deployments belong to, as deploy says to this caller."""
+
+    async def check(self, ctx: Ctx, deployment_id: str) -> None:
+        """Passes when the deployment is the caller's to see; NotFound otherwise."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Keep:
     """What stays, for one collection."""

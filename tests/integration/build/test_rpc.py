@@ -200,17 +200,25 @@ async def test_another_workspaces_things_do_not_exist(caller: Caller, service: S
     assert got.build.state == build_pb2.BUILD_STATE_QUEUED
 
 
-async def test_lists_leave_out_what_is_not_the_callers_to_see(caller: Caller) -> None:
+async def test_a_list_is_of_deployments_that_are_all_the_callers(caller: Caller) -> None:
     first, second, other = [await caller.world.request(name) for name in ("wsp_1", "wsp_1", "wsp_other")]
-    request = build_pb2.ListBuildsRequest(deployment_ids=[one.deployment_id for one in (first, second, other)])
-    listed = await caller.peer.call(caller.stub.ListBuilds, request, member("wsp_1"))
-    assert {one.id for one in listed.builds} == {first.id, second.id}
-    assert [stage.state for stage in listed.builds[0].stages] == [build_pb2.STAGE_STATE_PENDING] * 6
-    bounded = await caller.peer.call(caller.stub.ListBuilds, request, member("wsp_1", environment_id="env_2"))
-    assert list(bounded.builds) == []
-    many = build_pb2.ListBuildsRequest(deployment_ids=[f"dep_{number}" for number in range(201)])
+    caller.world.deployments.unbuilt = {"dep_unbuilt": "wsp_1", "dep_strange": "wsp_other"}
+    own = [first.deployment_id, second.deployment_id, "dep_unbuilt"]
+
+    async def ask(ctx: Ctx, *ids: str) -> list[build_pb2.Build]:
+        answer = await caller.peer.call(caller.stub.ListBuilds, build_pb2.ListBuildsRequest(deployment_ids=ids), ctx)
+        return list(answer.builds)
+
+    listed = await ask(member("wsp_1"), *own)
+    assert {one.id for one in listed} == {first.id, second.id}
+    assert [stage.state for stage in listed[0].stages] == [build_pb2.STAGE_STATE_PENDING] * 6
+    for strange in (other.deployment_id, "dep_strange", "dep_that_never_was"):
+        with pytest.raises(NotFound, match=strange):
+            await ask(member("wsp_1"), *own, strange)
+    with pytest.raises(NotFound):
+        await ask(member("wsp_1", environment_id="env_2"), first.deployment_id)
     with pytest.raises(Invalid):
-        await caller.peer.call(caller.stub.ListBuilds, many, member("wsp_1"))
+        await ask(member("wsp_1"), *(f"dep_{number}" for number in range(201)))
 
 
 async def test_a_token_for_one_environment_sees_only_its_builds(caller: Caller) -> None:

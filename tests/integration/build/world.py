@@ -128,6 +128,16 @@ class ToldMachine:
         return self.left
 
 
+@dataclass
+class ToldDeployments:
+    """A deploy that knows deployments without builds: id to workspace."""
+
+    unbuilt: dict[str, str] = field(default_factory=dict)
+
+    async def check(self, ctx: Ctx, deployment_id: str) -> None:
+        ctx.allow(self.unbuilt.get(deployment_id, ""), what=f"Deployment {deployment_id}")
+
+
 class World:
     """All of build but its outside."""
 
@@ -152,7 +162,8 @@ class World:
         facts = faulty(OutboxFacts(self.outbox, encode))
         builds, log = faulty(self.builds), faulty(self.log)
         self.call_off = CallOff(db.tx, facts, builds, log, self.wakes, clock)
-        self.desk = BuildDesk(self.builds, self.log, self.artifacts, self.call_off, self.wakes)
+        self.deployments = ToldDeployments()
+        self.desk = BuildDesk(self.builds, self.log, self.artifacts, self.call_off, self.wakes, self.deployments)
         self.reactions = Reactions(builds, self.call_off, clock)
         self.uploads = Uploads(db.tx, facts, self.snapshots, Kept(), self.projects, clock)
         self.builder.wrapped = faulty

@@ -226,6 +226,18 @@ class Client(Transport):
             found += await self._list(f"/builds?{asked}", models.Build)
         return found
 
+    async def build_caches(self, *, workspace_id: str = "", service_id: str = "") -> list[models.BuildCache]:
+        """What builds keep for the next one, of a workspace or of one service."""
+        params = {"workspace_id": workspace_id or None, "service_id": service_id or None}
+        return await self._list("/build-caches", models.BuildCache, params)
+
+    async def clear_build_caches(
+        self, *, workspace_id: str = "", service_id: str = "", tool: str = ""
+    ) -> models.ClearedCaches:
+        """Forgets what builds keep: all of a workspace, one service's dependencies, or one tool's downloads."""
+        params = {"workspace_id": workspace_id or None, "service_id": service_id or None, "tool": tool or None}
+        return await self.call("DELETE", "/build-caches", models.ClearedCaches, params=params)
+
     # Logs
 
     async def build_log(

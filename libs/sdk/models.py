@@ -220,6 +220,24 @@ class Build(Struct, frozen=True):
     finished_at: datetime | None = None
 
 
+class BuildCache(Struct, frozen=True):
+    """Something that builds keep for the next one."""
+
+    kind: str
+    name: str
+    size_bytes: int
+    used_at: datetime
+    service_id: str | None = None
+
+
+class ClearedCaches(Struct, frozen=True):
+    """What was forgotten; `busy` are tools whose downloads a build is using."""
+
+    count: int
+    bytes: int
+    busy: list[str]
+
+
 class BuildLine(Struct, frozen=True):
     """A line of a build log; `number` counts from 1 per build."""
 

@@ -35,6 +35,7 @@ from services.build.adapters.steps import Commands
 from services.build.adapters.tools import Tools, find_uv
 from services.build.adapters.workdir import WorkDirs
 from services.build.app.builds import BuildDesk
+from services.build.app.caches import CacheDesk
 from services.build.app.calloff import CallOff
 from services.build.app.collect import Collector, Window
 from services.build.app.pipeline import Pipeline
@@ -50,6 +51,7 @@ from services.build.events.subscriptions import DEPLOY, PROJECT, to_deploy, to_p
 from services.build.loops.builds import BuildLoop
 from services.build.loops.collect import CollectLoop
 from services.build.rpc.servicer import served
+from services.build.rpc.upkeep import upkeep
 from services.build.store.artifacts import OutboxFacts, PostgresArtifacts, PostgresDependencyLayers, PostgresSnapshots
 from services.build.store.builds import CHANNEL, PostgresBuilds
 from services.build.store.garbage import PostgresGarbage
@@ -80,7 +82,8 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         snapshots, artifacts, wakes = PostgresSnapshots(db), PostgresArtifacts(db), Wakes()
         work = await asyncio.to_thread(WorkDirs, home / "work")
         await asyncio.to_thread(work.sweep, {one.id for one in await builds.running(host.clock.now())})
-        builder = slug_builder(settings, host, db, sandbox, blobs, work)
+        caches = ToolCaches(home / "cache", home / "incoming", host.clock)
+        builder = slug_builder(settings, host, db, sandbox, blobs, work, caches)
         runner = BuildRunner(
             work=db.tx,
             facts=facts,
@@ -97,6 +100,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         call_off = CallOff(db.tx, facts, builds, log, wakes, host.clock)
         deployments = PeerDeployments(host.peer("deploy"))
         desk = BuildDesk(builds, log, artifacts, call_off, wakes, deployments)
+        cache_desk = CacheDesk(caches, PostgresDependencyLayers(db), projects, host.clock)
         reactions = Reactions(builds, call_off, host.clock)
         archives = CheckedArchives(blobs, home / "incoming", settings.snapshot_limit)
         uploads = Uploads(db.tx, facts, snapshots, archives, projects, host.clock)
@@ -118,14 +122,14 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
             garbage=PostgresGarbage(db),
             deployments=deployments,
             blobs=blobs,
-            caches=ToolCaches(home / "cache", home / "incoming"),
+            caches=caches,
             builds=builds,
             clock=host.clock,
             window=window(settings),
         )
         collecting = Driver(CollectLoop(collector, period=settings.collect_period), host.clock, concurrency=1)
         yield Opened(
-            servicers=[served(uploads, desk)],
+            servicers=[served(uploads, desk), upkeep(cache_desk)],
             loops=[
                 driver.run,
                 lambda: wake_on_notify(db, driver, host.clock),
@@ -136,7 +140,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
 
 
 def slug_builder(
-    settings: Settings, host: Host, db: Database, sandbox: Sandbox, blobs: Blobs, work: WorkDirs
+    settings: Settings, host: Host, db: Database, sandbox: Sandbox, blobs: Blobs, work: WorkDirs, caches: ToolCaches
 ) -> SlugBuilder:
     """The builder with everything it uses on this machine."""
     home = settings.home / "build"
@@ -144,7 +148,7 @@ def slug_builder(
     limits = Limits(settings.memory, settings.cpu_millicores, MOST_PROCESSES, LARGEST_FILE)
     return SlugBuilder(
         work=work,
-        caches=home / "cache",
+        caches=caches,
         blobs=blobs,
         sandbox=sandbox,
         commands=Commands(

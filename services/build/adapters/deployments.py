@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from libs.kernel.context import Ctx, platform
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2, deploy_pb2_grpc
 from libs.rpc import Peer
-from services.build.app.ports import Needed
+from services.build.app.keeping import Needed
 
 SECONDS: Final = 30.0
 

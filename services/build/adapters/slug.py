@@ -19,6 +19,7 @@ from libs.plans.faults import BuildFault
 from libs.plans.plan import APP, EVERYTHING, BuildPlan, Runtime, Step
 from libs.plans.tree import Tree
 from libs.sandbox.spec import Mount
+from services.build.adapters.caches import ToolCaches
 from services.build.adapters.disk import Filled
 from services.build.adapters.registries import Registries
 from services.build.adapters.runtimes import SYSTEM_PATH, UNVERSIONED, Runtimes, Toolchain
@@ -103,7 +104,7 @@ class SlugBuilder:
     """Builds in `work`, with download caches per workspace in `caches`."""
 
     work: WorkDirs
-    caches: Path
+    caches: ToolCaches
     blobs: Blobs
     sandbox: SandboxOwner
     commands: Commands
@@ -137,6 +138,8 @@ class SlugBuilder:
         if plan.runtime.name not in UNVERSIONED:
             shown = ".".join(str(part) for part in site.toolchain.version)
             await output.say("detect", f"{site.toolchain.name} {shown}")
+        if job.fresh:
+            await output.say("detect", "NO_CACHE is set: nothing that earlier builds kept is used")
         for number, step in enumerate(plan.steps):
             begun = self.clock.monotonic()
             if step.output:
@@ -154,7 +157,7 @@ class SlugBuilder:
         """Gives the step's output: the layer kept for the same inputs, or a new one."""
         job = site.job
         key = await asyncio.to_thread(self._key, site, step)
-        kept = await self.layers.find(job.build.workspace_id, key, self.clock.now())
+        kept = None if job.fresh else await self._kept(job, key)
         if kept and await self.blobs.exists(kept.digest):
             await site.output.say(step.name, "dependencies: cached")
             await asyncio.to_thread(mount_point, site.app, step.output)
@@ -163,14 +166,27 @@ class SlugBuilder:
         folder = site.root / f"output-{number}"
         place = await asyncio.to_thread(self._prepare, site, number, step, folder)
         folders = {mount: await self._laid_out(site, mount) for mount in site.outputs} | {step.output: folder}
-        room = self._room(site, step, place, folders)
-        await self.commands.run(job, step, room, site.output)
+        await self._run(site, step, place, folders)
         if place == site.app:
             await asyncio.to_thread(_forget, place, step.files)
         layer = await self._pack(site, folder, step.output)
-        await self.layers.keep(job.build.workspace_id, key, layer, self.clock.now())
+        await self.layers.keep(job.build.workspace_id, key, layer, self.clock.now(), job.build.service_id)
         await asyncio.to_thread(mount_point, site.app, step.output)
         site.outputs[step.output] = _Output(layer, folder)
+
+    async def _kept(self, job: Job, key: str) -> Layer | None:
+        build = job.build
+        return await self.layers.find(build.workspace_id, key, self.clock.now(), build.service_id)
+
+    async def _run(self, site: _Site, step: Step, place: Path, folders: Mapping[str, Path]) -> None:
+        """Runs a step's commands, with its tools' caches held."""
+
+        async def wait(tool: str) -> None:
+            await site.output.say(step.name, f"waiting for the downloads of {tool}: another build here uses them")
+
+        tools = () if site.job.fresh else step.caches
+        async with self.caches.held(site.job.build.workspace_id, tools, wait):
+            await self.commands.run(site.job, step, self._room(site, step, place, folders), site.output)
 
     def _prepare(self, site: _Site, number: int, step: Step, folder: Path) -> Path:
         """Makes the folder that the step sees at /app: the source, or only what it depends on."""
@@ -190,7 +206,7 @@ class SlugBuilder:
         """Runs a step that sees the source and all outputs, and may write there."""
         folders = {mount: await self._laid_out(site, mount) for mount in site.outputs}
         await asyncio.to_thread(self.sandbox.adopt_owner, site.app, owner_of(site.job))
-        await self.commands.run(site.job, step, self._room(site, step, site.app, folders), site.output)
+        await self._run(site, step, site.app, folders)
 
     async def _build(self, site: _Site, step: Step) -> None:
         """Runs a step that changes the source, and outputs of earlier steps when it may."""
@@ -263,8 +279,9 @@ class SlugBuilder:
         mounts = [Mount(place, APP, writable=True), *self.tools.mounts(), *self.registries.mounts]
         mounts += [Mount(Path(path), path) for path in toolchain.host_paths]
         mounts += [Mount(folder, mount, writable=True) for mount, folder in folders.items()]
-        caches = self.caches / job.build.workspace_id
-        mounts += [self._owned(job, caches / name, f"{CACHES}/{name}") for name in step.caches]
+        workspace, scratch = job.build.workspace_id, site.root / "cache"
+        caches = {name: scratch / name if job.fresh else self.caches.folder(workspace, name) for name in step.caches}
+        mounts += [self._owned(job, folder, f"{CACHES}/{name}") for name, folder in caches.items()]
         home = site.root / "home"
         home.mkdir(exist_ok=True)
         if self.registries.npmrc:
@@ -281,7 +298,7 @@ class SlugBuilder:
             "PATH": ":".join(dict.fromkeys(path)),
         }
         uid = self.sandbox.uid(owner_of(job))
-        written = tuple(caches / name for name in step.caches)
+        written = () if job.fresh else tuple(caches.values())
         filled = Filled(site.root, written, uid if uid != os.geteuid() else None)
         environment = environment_of(base, job.variables.values, step.environment)
         return Room(toolchain.program, mounts, environment, filled)

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import Final
 
 from libs.kernel.clock import Clock
-from services.build.app.ports import Builds, Cache, Caches, Deployments, Freed, Garbage, Keep, Sweeping
+from services.build.app.keeping import Deployments, Garbage, Keep, Sweeping
+from services.build.app.ports import Builds, Cache, Caches, Freed
 
 # What was touched this long ago may be part of a build or an upload that is under way.
 GRACE: Final = timedelta(hours=1)
@@ -104,6 +105,7 @@ class Collector:
             since=since,
             logs_since=now - timedelta(days=window.log_days),
             touched_since=now - GRACE,
+            begun_since=now - GRACE - timedelta(seconds=window.deadline),
             uploaded_since=now - UNDEPLOYED,
             layers_since=now - UNUSED_LAYERS,
         )
@@ -117,11 +119,8 @@ class Collector:
     async def _trim(self) -> Freed:
         freed = Freed()
         for cache in over(await self.caches.measure(), self.window.cache_bytes):
-            now = self.clock.now()
-            # Asked before each: a build must not lose the cache that it is using.
-            busy = [*await self.builds.running(now), *await self.builds.waiting(now)]
-            if cache.workspace_id not in {one.workspace_id for one in busy}:
-                await self.caches.remove(cache)
+            # One that a build is using stays until the next collection.
+            if await self.caches.remove(cache):
                 freed += Freed(1, cache.size_bytes)
         return freed
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -175,15 +175,49 @@ class Artifacts(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """How many things were removed, and their bytes."""
+
+    count: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Freed) -> Freed:
+        """Both together."""
+        return Freed(self.count + other.count, self.bytes + other.bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLayer:
+    """Installed dependencies that the next build with the same inputs takes over."""
+
+    layer: Layer
+    # The service whose build used it last.
+    service_id: str
+    used_at: datetime
+
+
 class DependencyLayers(Protocol):
     """Layers of installed dependencies, kept per workspace so that none can poison another's."""
 
-    async def find(self, workspace_id: str, key: str, now: datetime) -> Layer | None:
-        """The layer for this key."""
+    async def find(self, workspace_id: str, key: str, now: datetime, service_id: str = "") -> Layer | None:
+        """The layer for this key; notes that the service used it."""
         ...
 
-    async def keep(self, workspace_id: str, key: str, layer: Layer, now: datetime) -> None:
+    async def keep(self, workspace_id: str, key: str, layer: Layer, now: datetime, service_id: str = "") -> None:
         """Remembers it; a key already there gets the new layer."""
+        ...
+
+
+class KeptLayers(Protocol):
+    """The same layers, as people look at them."""
+
+    async def of_workspace(self, workspace_id: str, service_id: str) -> list[KeptLayer]:
+        """All that may be found, of one service when it is named; the one used last first."""
+        ...
+
+    async def clear(self, workspace_id: str, service_id: str, now: datetime) -> Freed:
+        """Lets none of them be found again. Their bytes go later: a build that found one may still be at it."""
         ...
 
 
@@ -260,24 +294,10 @@ class Job:
     snapshot_digest: str
     variables: Variables
 
-
-@dataclass(frozen=True, slots=True)
-class Needed:
-    """What a deployment may still start from; artifact or source may be empty."""
-
-    artifact_digest: str
-    snapshot_id: str
-    service_id: str
-    # Something runs or is on its way; otherwise it is only kept for a rollback.
-    running: bool
-
-
-class Deployments(Protocol):
-    """What deploy knows."""
-
-    async def needed(self, keep_count: int, since: datetime) -> list[Needed]:
-        """Everything that may still be started. Unavailable when deploy cannot be asked: then nothing may go."""
-        ...
+    @property
+    def fresh(self) -> bool:
+        """Whether the build takes nothing over from earlier ones: the variable NO_CACHE says so."""
+        return self.variables.values.get("NO_CACHE", "").strip().lower() not in {"", "0", "false", "no"}
 
 
 class Whose(Protocol):
@@ -285,78 +305,6 @@ class Whose(Protocol):
 
     async def check(self, ctx: Ctx, deployment_id: str) -> None:
         """Passes when the deployment is the caller's to see; NotFound otherwise."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """What stays, for one collection."""
-
-    needed: Sequence[Needed]
-    # Successful builds kept per service and environment, and since when all are.
-    count: int
-    since: datetime
-    logs_since: datetime
-    # What was used since then may be part of something under way.
-    touched_since: datetime
-    # Sources uploaded since then may yet be deployed for the first time.
-    uploaded_since: datetime
-    layers_since: datetime
-
-
-class Garbage(Protocol):
-    """Rows that may go: each removes one batch and says how many rows went; 0 when nothing is left to remove."""
-
-    async def logs(self, keep: Keep) -> int:
-        """Lines of logs."""
-        ...
-
-    async def builds(self, keep: Keep) -> int:
-        """Builds, after their logs."""
-        ...
-
-    async def artifacts(self, keep: Keep) -> int:
-        """Artifacts."""
-        ...
-
-    async def snapshots(self, keep: Keep) -> int:
-        """Sources."""
-        ...
-
-    async def layers(self, keep: Keep) -> int:
-        """Layers of dependencies."""
-        ...
-
-    async def services(self, keep: Keep) -> int:
-        """Notes of deleted services of which nothing is left."""
-        ...
-
-    async def references(self) -> set[str]:
-        """Digests of all blobs that a row speaks of, artifacts' own included."""
-        ...
-
-    async def began(self) -> datetime:
-        """When these tables were made: no row of theirs can have spoken of what is older."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Freed:
-    """How many things were removed, and their bytes."""
-
-    count: int = 0
-    bytes: int = 0
-
-    def __add__(self, other: Freed) -> Freed:
-        """Both together."""
-        return Freed(self.count + other.count, self.bytes + other.bytes)
-
-
-class Sweeping(Protocol):
-    """Blobs that may go."""
-
-    async def sweep(self, keep: Collection[str], since: datetime, before: datetime) -> Freed:
-        """Removes blobs stored between the two that are not to be kept; what is stored meanwhile is never lost."""
         ...
 
 
@@ -377,8 +325,12 @@ class Caches(Protocol):
         """All of them."""
         ...
 
-    async def remove(self, cache: Cache) -> None:
-        """Removes one; harmless when it is gone."""
+    async def of_workspace(self, workspace_id: str) -> list[Cache]:
+        """Those of one workspace, the one used last first."""
+        ...
+
+    async def remove(self, cache: Cache) -> bool:
+        """Removes one; False when a build is using it. Harmless when it is gone."""
         ...
 
     async def drop_cut_off(self, before: datetime) -> Freed:

@@ -35,7 +35,7 @@ def snapshot_message(snapshot: Snapshot) -> build_pb2.Snapshot:
         service_id=snapshot.service_id,
         digest=snapshot.digest,
         size_bytes=snapshot.size_bytes,
-        created_at=_time(snapshot.created_at),
+        created_at=time_message(snapshot.created_at),
     )
 
 
@@ -53,15 +53,15 @@ def build_message(build: Build) -> build_pb2.Build:
         provider=build.provider,
         waiting=build.waiting,
         artifact_digest=build.artifact_digest,
-        created_at=_time(build.created_at),
-        started_at=_time(build.started_at),
-        finished_at=_time(build.finished_at),
+        created_at=time_message(build.created_at),
+        started_at=time_message(build.started_at),
+        finished_at=time_message(build.finished_at),
         stages=[
             build_pb2.Stage(
                 name=stage.name.value,
                 state=STAGE_STATES[stage.state],
-                started_at=_time(stage.started_at),
-                finished_at=_time(stage.finished_at),
+                started_at=time_message(stage.started_at),
+                finished_at=time_message(stage.finished_at),
                 detail=stage.detail,
             )
             for stage in build.progress
@@ -72,7 +72,7 @@ def build_message(build: Build) -> build_pb2.Build:
 def line_message(line: LogLine) -> build_pb2.LogLine:
     """A line of the log on the wire."""
     return build_pb2.LogLine(
-        number=line.number, time=_time(line.time), step=line.step, stream=line.stream, text=line.text
+        number=line.number, time=time_message(line.time), step=line.step, stream=line.stream, text=line.text
     )
 
 
@@ -93,7 +93,8 @@ def artifact_message(artifact: Artifact) -> build_pb2.Artifact:
     )
 
 
-def _time(moment: datetime | None) -> Timestamp | None:
+def time_message(moment: datetime | None) -> Timestamp | None:
+    """A time on the wire; none stays none."""
     if moment is None:
         return None
     stamp = Timestamp()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from libs.db import Database
+from libs.db import Database, Row
 from libs.facts import NewFact, Outbox
+from services.build.app.ports import Freed, KeptLayer
 from services.build.domain.facts import BuildFact
 from services.build.domain.model import Artifact, Layer, Snapshot, artifact_of
 
@@ -77,24 +78,27 @@ class PostgresDependencyLayers:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def find(self, workspace_id: str, key: str, now: datetime) -> Layer | None:
-        """The layer for this key; notes that it was used."""
+    async def find(self, workspace_id: str, key: str, now: datetime, service_id: str = "") -> Layer | None:
+        """The layer for this key; notes that it was used, and by whom."""
         row = await self._db.fetchrow(
-            "update dependency_layers set used_at = $3 where workspace_id = $1 and key = $2"
+            "update dependency_layers set used_at = $3, service_id = coalesce(nullif($4, ''), service_id)"
+            " where workspace_id = $1 and key = $2 and cleared_at is null"
             " returning digest, mount, writable, size_bytes",
             workspace_id,
             key,
             now,
+            service_id,
         )
-        return Layer(**row) if row else None
+        return _layer(row) if row else None
 
-    async def keep(self, workspace_id: str, key: str, layer: Layer, now: datetime) -> None:
+    async def keep(self, workspace_id: str, key: str, layer: Layer, now: datetime, service_id: str = "") -> None:
         """Remembers it; a key already there gets the new layer."""
         await self._db.execute(
             "insert into dependency_layers (workspace_id, key, digest, mount, writable, size_bytes, created_at,"
-            " used_at) values ($1, $2, $3, $4, $5, $6, $7, $7) on conflict (workspace_id, key) do update"
-            " set digest = excluded.digest, mount = excluded.mount, writable = excluded.writable,"
-            " size_bytes = excluded.size_bytes, used_at = excluded.used_at",
+            " used_at, service_id) values ($1, $2, $3, $4, $5, $6, $7, $7, $8) on conflict (workspace_id, key)"
+            " do update set digest = excluded.digest, mount = excluded.mount, writable = excluded.writable,"
+            " size_bytes = excluded.size_bytes, used_at = excluded.used_at, service_id = excluded.service_id,"
+            " cleared_at = null",
             workspace_id,
             key,
             layer.digest,
@@ -102,7 +106,34 @@ class PostgresDependencyLayers:
             layer.writable,
             layer.size_bytes,
             now,
+            service_id,
         )
+
+    async def of_workspace(self, workspace_id: str, service_id: str) -> list[KeptLayer]:
+        """All that may be found, of one service when it is named; the one used last first."""
+        rows = await self._db.fetch(
+            "select digest, mount, writable, size_bytes, service_id, used_at from dependency_layers"
+            " where workspace_id = $1 and cleared_at is null and ($2 = '' or service_id = $2)"
+            " order by used_at desc, key",
+            workspace_id,
+            service_id,
+        )
+        return [KeptLayer(_layer(row), row["service_id"], row["used_at"]) for row in rows]
+
+    async def clear(self, workspace_id: str, service_id: str, now: datetime) -> Freed:
+        """Lets none of them be found again; the collection takes the rows once no build can be at them."""
+        rows = await self._db.fetch(
+            "update dependency_layers set cleared_at = $3 where workspace_id = $1 and cleared_at is null"
+            " and ($2 = '' or service_id = $2) returning size_bytes",
+            workspace_id,
+            service_id,
+            now,
+        )
+        return Freed(len(rows), sum(row["size_bytes"] for row in rows))
+
+
+def _layer(row: Row) -> Layer:
+    return Layer(row["digest"], row["mount"], row["writable"], row["size_bytes"])
 
 
 class OutboxFacts:

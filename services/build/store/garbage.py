@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from libs.db import Database
-from services.build.app.ports import Keep
+from services.build.app.keeping import Keep
 
 BATCH: Final = 5_000
 LOG_BATCH: Final = 10_000
@@ -85,8 +85,13 @@ class PostgresGarbage:
         )
 
     async def layers(self, keep: Keep) -> int:
-        """Dependencies that no build has used for long."""
-        return await self._db.execute("delete from dependency_layers where used_at < $1", keep.layers_since)
+        """Dependencies that no build has used for long, and those cleared before anything under way began."""
+        return await self._db.execute(
+            "delete from dependency_layers where used_at < $1 or greatest(cleared_at, used_at) < $2"
+            " and cleared_at is not null",
+            keep.layers_since,
+            keep.begun_since,
+        )
 
     async def services(self, keep: Keep) -> int:
         """Deleted services of which nothing is left."""

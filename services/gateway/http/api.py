@@ -33,6 +33,7 @@ from services.gateway.http.routes import (
     session,
     snapshots,
     streams,
+    upkeep,
     variables,
 )
 
@@ -47,6 +48,7 @@ _ROUTERS: Final = (
     snapshots.router,
     deployments.router,
     builds.router,
+    upkeep.router,
     streams.router,
 )
 

@@ -28,6 +28,7 @@ BEARER: Final = HTTPBearer(
 AUTH: Final = "lightrail.auth.v1.AuthService"
 PROJECT: Final = "lightrail.project.v1.ProjectService"
 BUILD: Final = "lightrail.build.v1.BuildService"
+UPKEEP: Final = "lightrail.build.v1.BuildUpkeepService"
 DEPLOY: Final = "lightrail.deploy.v1.DeploymentService"
 METERING: Final = "lightrail.metering.v1.MeteringService"
 FACTS: Final = "lightrail.common.v1.FactsService"

@@ -20,6 +20,7 @@ from libs.runtime.clock import SystemClock
 from libs.sandbox.sandbox import Sandbox
 from libs.sandbox.spec import Limits
 from services.build.adapters.archives import CheckedArchives, archive_limits
+from services.build.adapters.caches import ToolCaches
 from services.build.adapters.disk import DiskWatch
 from services.build.adapters.registries import read_registries
 from services.build.adapters.runtimes import Runtimes
@@ -41,10 +42,10 @@ class Index:
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], Layer] = {}
 
-    async def find(self, workspace_id: str, key: str, _now: datetime) -> Layer | None:
+    async def find(self, workspace_id: str, key: str, _now: datetime, _service_id: str = "") -> Layer | None:
         return self.kept.get((workspace_id, key))
 
-    async def keep(self, workspace_id: str, key: str, layer: Layer, _now: datetime) -> None:
+    async def keep(self, workspace_id: str, key: str, layer: Layer, _now: datetime, _service_id: str = "") -> None:
         self.kept[workspace_id, key] = layer
 
 
@@ -81,7 +82,7 @@ class Site:
         self.index = Index()
         self.builder = SlugBuilder(
             work=WorkDirs(base / "work"),
-            caches=base / "cache",
+            caches=ToolCaches(base / "cache", base / "incoming", self.clock),
             blobs=self.blobs,
             sandbox=sandbox,
             commands=Commands(sandbox, limits, deadline, disk),

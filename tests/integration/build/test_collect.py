@@ -19,7 +19,7 @@ from libs.runtime.clock import SystemClock
 from libs.testing.clock import VirtualClock
 from libs.testing.faults import Plan, repeats_harmlessly, survives_failure_at_every_step
 from services.build.adapters.deployments import PeerDeployments
-from services.build.app.ports import Needed
+from services.build.app.keeping import Needed
 from services.build.domain.model import Layer
 from tests.integration.build.world import World
 from tests.integration.build.yard import DAY, TABLES, Yard
@@ -140,13 +140,15 @@ async def test_caches_over_their_cap_go_least_recently_used_first_but_not_those_
 ) -> None:
     yard = Yard(db, tmp_path, cache_bytes=250)
     now = yard.clock.now()
-    await yard.queue()
     busy = yard.cache("wsp_1", "uv", 100, now - timedelta(days=9))
     oldest = yard.cache("wsp_2", "npm", 100, now - timedelta(days=8))
     newer = yard.cache("wsp_2", "uv", 100, now - timedelta(days=7))
     newest = yard.cache("wsp_3", "uv", 100, now)
     (tmp_path / "build" / "cache" / ".leaving-1").mkdir()
-    report = await yard.collector.collect()
+    # A cache with room for a second, and one that a build has for itself: neither goes while it is held.
+    yard.cache("wsp_3", "yarn", 0, now - timedelta(days=10))
+    async with yard.caches.held("wsp_1", ["uv"], _never), yard.caches.held("wsp_3", ["yarn"], _never):
+        report = await yard.collector.collect()
     assert [folder.exists() for folder in (busy, oldest, newer, newest)] == [True, False, True, True]
     assert report.caches.bytes == 100
     assert [folder.name for folder in (tmp_path / "build" / "cache").glob(".*")] == []
@@ -234,3 +236,7 @@ async def test_deploy_is_asked_over_the_wire(identity: Identity, system_clock: S
     finally:
         await peer.close()
         await server.stop(0)
+
+
+async def _never(tool: str) -> None:
+    raise AssertionError(f"{tool} was held by another")

@@ -17,7 +17,8 @@ from libs.testing.faults import Faulty, Plan
 from services.build.adapters.blobs import SweptBlobs
 from services.build.adapters.caches import ToolCaches
 from services.build.app.collect import Collector, Window
-from services.build.app.ports import Lease, Needed
+from services.build.app.keeping import Needed
+from services.build.app.ports import Lease
 from services.build.domain.model import Artifact, Build, BuildState, Layer, LogLine, Snapshot
 from services.build.loops.collect import CollectLoop
 from services.build.store.artifacts import PostgresArtifacts, PostgresDependencyLayers, PostgresSnapshots
@@ -59,7 +60,7 @@ class Yard:
         self.stored = DirectoryBlobs(home / "blobs")
         self.blobs = SweptBlobs(self.stored, home / "build" / "blobs.lock", self.clock)
         self.deploy, self.garbage = ToldDeploy(), PostgresGarbage(db)
-        self.caches = ToolCaches(home / "build" / "cache", home / "build" / "incoming")
+        self.caches = ToolCaches(home / "build" / "cache", home / "build" / "incoming", self.clock)
         self.collector = Collector(
             garbage=faulty(self.garbage),
             deployments=faulty(self.deploy),

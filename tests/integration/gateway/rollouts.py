@@ -11,7 +11,7 @@ from typing import Any
 from libs.kernel.context import Ctx
 from libs.kernel.errors import Conflict, Exhausted, Invalid, NotFound
 from libs.kernel.ids import new_id
-from libs.protogen.lightrail.build.v1 import build_pb2, build_pb2_grpc
+from libs.protogen.lightrail.build.v1 import build_pb2, build_pb2_grpc, upkeep_pb2, upkeep_pb2_grpc
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2, deploy_pb2_grpc
 from libs.protogen.lightrail.project.v1 import project_pb2
 from tests.integration.gateway.world import (
@@ -21,6 +21,39 @@ from tests.integration.gateway.world import (
     seen,
     start_of,
 )
+
+
+class Upkeep(upkeep_pb2_grpc.BuildUpkeepServiceServicer):
+    """One tool's downloads, and a service's dependencies."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.busy: list[str] = []
+
+    def kept(self, workspace_id: str) -> list[upkeep_pb2.Cache]:
+        mine = [one for one in self.world.services.values() if one.workspace_id == workspace_id]
+        found = [upkeep_pb2.Cache(kind="tool", name="uv", size_bytes=3 * 1024 * 1024)]
+        found += [
+            upkeep_pb2.Cache(kind="dependencies", name="/app/.venv", size_bytes=7, service_id=one.id) for one in mine
+        ]
+        for one in found:
+            one.used_at.FromDatetime(self.world.now())
+        return found
+
+    async def ListCaches(self, request: Any, context: Any) -> Any:
+        ctx = seen(self.world, "ListCaches")
+        workspace = ctx.only_workspace(request.workspace_id)
+        found = [one for one in self.kept(workspace) if request.service_id in ("", one.service_id)]
+        return upkeep_pb2.ListCachesResponse(caches=found)
+
+    async def ClearCaches(self, request: Any, context: Any) -> Any:
+        ctx = seen(self.world, "ClearCaches")
+        found = self.kept(ctx.only_workspace(request.workspace_id))
+        found = [one for one in found if request.service_id in ("", one.service_id)]
+        found = [one for one in found if request.tool in ("", one.name)]
+        gone = [one for one in found if one.name not in self.busy]
+        size = sum(one.size_bytes for one in gone)
+        return upkeep_pb2.ClearCachesResponse(count=len(gone), bytes=size, busy=self.busy)
 
 
 class Build(build_pb2_grpc.BuildServiceServicer):

@@ -10,7 +10,7 @@ from libs.kernel.clock import Clock
 from libs.kernel.context import Actor
 from libs.kernel.errors import NotFound
 from libs.protogen.lightrail.auth.v1 import auth_pb2_grpc
-from libs.protogen.lightrail.build.v1 import build_pb2_grpc
+from libs.protogen.lightrail.build.v1 import build_pb2_grpc, upkeep_pb2_grpc
 from libs.protogen.lightrail.common.v1 import facts_pb2, facts_pb2_grpc
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2_grpc
 from libs.protogen.lightrail.metering.v1 import metering_pb2, metering_pb2_grpc
@@ -18,7 +18,7 @@ from libs.protogen.lightrail.project.v1 import project_pb2_grpc
 from libs.rpc import Server
 from tests.integration.gateway.accounts import Auth
 from tests.integration.gateway.projects import Projects
-from tests.integration.gateway.rollouts import Build, Deploy
+from tests.integration.gateway.rollouts import Build, Deploy, Upkeep
 from tests.integration.gateway.world import (
     World,
     seen,
@@ -66,6 +66,7 @@ def servicers(world: World) -> list[tuple[Callable[[Any, Any], None], object]]:
         (auth_pb2_grpc.add_AuthServiceServicer_to_server, Auth(world)),
         (project_pb2_grpc.add_ProjectServiceServicer_to_server, Projects(world)),
         (build_pb2_grpc.add_BuildServiceServicer_to_server, Build(world)),
+        (upkeep_pb2_grpc.add_BuildUpkeepServiceServicer_to_server, Upkeep(world)),
         (deploy_pb2_grpc.add_DeploymentServiceServicer_to_server, Deploy(world)),
         (metering_pb2_grpc.add_MeteringServiceServicer_to_server, Metering(world)),
         (facts_pb2_grpc.add_FactsServiceServicer_to_server, Facts(world)),

@@ -315,6 +315,20 @@ async def test_logs_of_the_service_of_a_deployment_and_of_its_build(person: Pers
     assert [row["number"] for row in (await person.ok("logs", "--build", "--json")).lines()] == [1]
 
 
+async def test_what_builds_keep_is_listed_and_cleared(person: Person) -> None:
+    await linked(person)
+    said = (await person.ok("build", "cache", "list")).out
+    assert "downloads of uv" in said
+    assert "installed to /app/.venv" in said
+    assert "3.0 MiB in all" in said
+    mine = (await person.ok("build", "cache", "list", "--json", "--service", "web")).json()
+    assert [one["kind"] for one in mine] == ["dependencies"]
+    assert "Cleared 1, 3.0 MiB." in (await person.ok("build", "cache", "clear", "--tool", "uv")).out
+    assert (await person.ok("build", "cache", "clear", "--json")).json() == {
+        "count": 2, "bytes": 3 * 1024 * 1024 + 7, "busy": [],
+    }  # fmt: skip
+
+
 async def test_a_build_shows_its_stages(person: Person) -> None:
     await linked(person)
     assert "never deployed" in (await person.lr("build", "status")).err

@@ -1,0 +1,91 @@
+"""The ports of a collection: what others need, and what may go."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from services.build.app.ports import Freed
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What a deployment may still start from; artifact or source may be empty."""
+
+    artifact_digest: str
+    snapshot_id: str
+    service_id: str
+    # Something runs or is on its way; otherwise it is only kept for a rollback.
+    running: bool
+
+
+class Deployments(Protocol):
+    """What deploy knows."""
+
+    async def needed(self, keep_count: int, since: datetime) -> list[Needed]:
+        """Everything that may still be started. Unavailable when deploy cannot be asked: then nothing may go."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What stays, for one collection."""
+
+    needed: Sequence[Needed]
+    # Successful builds kept per service and environment, and since when all are.
+    count: int
+    since: datetime
+    logs_since: datetime
+    # What was used since then may be part of something under way.
+    touched_since: datetime
+    # No build under way began before then.
+    begun_since: datetime
+    # Sources uploaded since then may yet be deployed for the first time.
+    uploaded_since: datetime
+    layers_since: datetime
+
+
+class Garbage(Protocol):
+    """Rows that may go: each removes one batch and says how many rows went; 0 when nothing is left to remove."""
+
+    async def logs(self, keep: Keep) -> int:
+        """Lines of logs."""
+        ...
+
+    async def builds(self, keep: Keep) -> int:
+        """Builds, after their logs."""
+        ...
+
+    async def artifacts(self, keep: Keep) -> int:
+        """Artifacts."""
+        ...
+
+    async def snapshots(self, keep: Keep) -> int:
+        """Sources."""
+        ...
+
+    async def layers(self, keep: Keep) -> int:
+        """Layers of dependencies."""
+        ...
+
+    async def services(self, keep: Keep) -> int:
+        """Notes of deleted services of which nothing is left."""
+        ...
+
+    async def references(self) -> set[str]:
+        """Digests of all blobs that a row speaks of, artifacts' own included."""
+        ...
+
+    async def began(self) -> datetime:
+        """When these tables were made: no row of theirs can have spoken of what is older."""
+        ...
+
+
+class Sweeping(Protocol):
+    """Blobs that may go."""
+
+    async def sweep(self, keep: Collection[str], since: datetime, before: datetime) -> Freed:
+        """Removes blobs stored between the two that are not to be kept; what is stored meanwhile is never lost."""
+        ...

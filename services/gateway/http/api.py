@@ -92,6 +92,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.include_router(docs.router)
     app.include_router(pages.router)
     problems.install(app)
+    pages.install(app)
     doors.check(app)
     app.openapi = partial(_openapi, app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app

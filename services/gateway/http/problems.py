@@ -143,7 +143,7 @@ def install(app: FastAPI) -> None:
     """Makes every way to fail answer with a problem document."""
     app.add_exception_handler(Failure, _on_failure)
     app.add_exception_handler(RequestValidationError, _on_validation)
-    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(Exception, _on_mistake)
 
 
@@ -178,7 +178,8 @@ def _field_error(row: dict[str, Any]) -> FieldError:
     return FieldError(field=".".join(path) or "body", message=message)
 
 
-async def _on_http(request: Request, error: Exception) -> Response:
+async def on_http(request: Request, error: Exception) -> Response:
+    """Answers what the framework itself refuses."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for it only
     status = HTTPStatus(error.status_code)
     path = request.url.path

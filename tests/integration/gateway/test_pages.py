@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from libs.protogen.lightrail.project.v1 import project_pb2
+from services.auth.domain.inputs import SHORTEST_PASSWORD
 from tests.integration.gateway.conftest import Gateway
 from tests.integration.gateway.world import EMAIL, FAILED, LIVE, PASSWORD, SETUP_TOKEN
 
@@ -123,3 +124,36 @@ async def test_swagger_ui_comes_whole_from_here(gateway: Gateway) -> None:
     assert version
     assert int(version[1]) >= 5
     assert (await page(gateway, "/api/v1/docs/..%2f__init__.py")).status_code == 404
+
+
+async def test_a_person_who_goes_where_nothing_is_reads_a_page_and_a_program_a_problem(gateway: Gateway) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    answer = await page(gateway, f"/{EVIL}", headers=browser)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert EVIL not in answer.text
+    assert f"/{EVIL}" in unescape(answer.text)
+    for path, headers in (("/nowhere", {}), ("/api/v1/nowhere", browser)):
+        answer = await page(gateway, path, headers=headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_forms_let_people_type_where_something_is_missing(gateway: Gateway) -> None:
+    gateway.world.claimed = False
+
+    async def first(path: str, **more: Any) -> str:
+        text = (await page(gateway, path, **more)).text
+        inputs = re.findall(r"<input[^>]*autofocus[^>]*>", text)
+        assert len(inputs) == 1
+        return re.sub(r'.* name="([^"]+)".*', r"\1", inputs[0])
+
+    assert await first("/login") == "email"
+    assert await first("/login", method="POST", data={"email": EMAIL, "password": "wrong"}) == "password"
+    assert await first("/setup") == "setup_token"
+    assert await first("/setup?token=abc") == "name"
+    typed = {"setup_token": SETUP_TOKEN, "email": "a@example.test", "password": "short", "name": ""}
+    assert await first("/setup", method="POST", data=typed | {"setup_token": "wrong"}) == "password"
+
+
+async def test_the_set_up_page_asks_for_a_password_that_auth_takes(gateway: Gateway) -> None:
+    gateway.world.claimed = False
+    assert f"{SHORTEST_PASSWORD} characters or more" in (await page(gateway, "/setup")).text

@@ -91,7 +91,9 @@ def status_page(
 
 def login_page(*, problem: Problem | None = None, email: str = "", version: str = "") -> HTMLResponse:
     """The form to sign in."""
-    body = _template("login").substitute(refusal=_refusal(problem), email=escape(email))
+    body = _template("login").substitute(
+        refusal=_refusal(problem), email=escape(email), **_first({"email": email, "password": ""})
+    )
     return page("Sign in · Lightrail", body, status=problem.status if problem else HTTPStatus.OK, version=version)
 
 
@@ -102,6 +104,8 @@ def setup_page(fields: Mapping[str, str], *, problem: Problem | None = None, ver
         token=escape(fields.get("setup_token", "")[:1024]),
         email=escape(fields.get("email", "")[:320]),
         name=escape(fields.get("name", "")[:320]),
+        # After a refusal only the password has to be typed again.
+        **_first({"token": fields.get("setup_token", ""), "name": "typed" if problem else "", "password": ""}),
     )
     return page("Set up · Lightrail", body, status=problem.status if problem else HTTPStatus.OK, version=version)
 
@@ -111,6 +115,19 @@ def claimed_page(*, version: str = "") -> HTMLResponse:
     body = """<div class="narrow"><h1>Already set up</h1><p>This platform has its first account.</p>
 <p><a href="/login">Sign in</a></p></div>"""
     return page("Set up · Lightrail", body, version=version)
+
+
+def missing_page(path: str, *, version: str = "") -> HTMLResponse:
+    """What a person reads who went where nothing is."""
+    body = f"""<div class="narrow"><h1>There is nothing here</h1><p class="soft"><code>{escape(path[:200])}</code> is no
+page of this platform.</p><p><a href="/">What runs here</a></p></div>"""
+    return page("Nothing here · Lightrail", body, status=HTTPStatus.NOT_FOUND, version=version)
+
+
+def _first(fields: Mapping[str, str]) -> dict[str, str]:
+    """The attribute, for each field, that lets people type at once: on the first that is empty."""
+    empty = next((name for name, typed in fields.items() if not typed), "")
+    return {f"{name}_first": "autofocus" if name == empty else "" for name in fields}
 
 
 def _introduction(*, claimed: bool, email: str | None, away: bool) -> str:

@@ -8,9 +8,10 @@ from http import HTTPStatus
 from typing import Annotated, Final
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
+from starlette.exceptions import HTTPException
 
 from libs.kernel.context import Actor, Ctx
 from libs.kernel.errors import Denied, Failure, Unavailable
@@ -24,8 +25,16 @@ from services.gateway.http.doors import AUTH, COOKIE, PROJECT, Caller, To, publi
 from services.gateway.http.models.accounts import LoginRequest, Session, SetupRequest
 from services.gateway.http.models.deployments import Deployment
 from services.gateway.http.models.projects import Project, Service
-from services.gateway.http.pages.render import Placed, Shown, claimed_page, login_page, setup_page, status_page
-from services.gateway.http.problems import Problem, of_failure, problem, request_id_of
+from services.gateway.http.pages.render import (
+    Placed,
+    Shown,
+    claimed_page,
+    login_page,
+    missing_page,
+    setup_page,
+    status_page,
+)
+from services.gateway.http.problems import Problem, of_failure, on_http, problem, request_id_of
 from services.gateway.http.routes.operations import health_of
 from services.gateway.http.routes.session import is_claimed, set_up, sign_in
 
@@ -114,6 +123,19 @@ async def post_logout(request: Request, caller: Annotated[Caller, public(f"{AUTH
     answer = RedirectResponse("/", status_code=HTTPStatus.SEE_OTHER)
     answer.delete_cookie(COOKIE, path="/")
     return answer
+
+
+def install(app: FastAPI) -> None:
+    """Makes people who go where nothing is read a page; programs, and all of the API, get problem documents."""
+    app.add_exception_handler(HTTPException, _on_http)
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    path = request.url.path
+    missing = isinstance(error, HTTPException) and error.status_code == HTTPStatus.NOT_FOUND
+    if missing and "text/html" in request.headers.get("accept", "") and not path.startswith("/api/"):
+        return missing_page(path, version=request.app.version)
+    return await on_http(request, error)
 
 
 async def _email(to: Backend, ctx: Ctx) -> str | None:

@@ -4,5 +4,6 @@ Owns: deployments, releases, instances, routes, log_lines.
 Offers: lightrail.deploy.v1.DeploymentService.
 Publishes: lightrail.deploy.deployment.{queued,requested,initializing,building,deploying,went_live,failed,crashed,
 skipped,removing,removed}.v1.
-Listens to: build (started, succeeded, failed, cancelled), project (variables.changed, service.deleted).
+Listens to: build (started, source.fetched, succeeded, failed, cancelled, skipped), project (variables.changed,
+service.deleted).
 """

@@ -10,6 +10,7 @@ from typing import Final
 from libs.config import load
 from libs.keyring.local import LocalKeyring
 from libs.runtime import Host, Module, Opened
+from services.project.adapters.deploy_keys import make_deploy_key
 from services.project.adapters.randomness import SystemRandomness
 from services.project.adapters.router import RouterHostNames
 from services.project.app.domains import Domains
@@ -17,12 +18,15 @@ from services.project.app.finding import Finder
 from services.project.app.ports import Kept, Means
 from services.project.app.projects import ProjectUseCases
 from services.project.app.services import ServiceUseCases
+from services.project.app.sources import SourceUseCases
 from services.project.app.variables import VariableUseCases
 from services.project.config import Config
 from services.project.events.outbox import OutboxFacts
+from services.project.rpc import sources as source_door
 from services.project.rpc.servicer import ADD, ProjectServicer
 from services.project.store.projects import PostgresProjects
 from services.project.store.services import PostgresServices
+from services.project.store.sources import PostgresSources
 from services.project.store.variables import PostgresVariables
 
 MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
@@ -36,6 +40,8 @@ async def open_project(host: Host) -> AsyncIterator[Opened]:
     async with host.database(MIGRATIONS) as db:
         variables = PostgresVariables(db, keyring)
         await variables.check_key()
+        sources = PostgresSources(db, keyring)
+        await sources.check_key()
         kept = Kept(PostgresProjects(db), PostgresServices(db), variables)
         means = Means(db.tx, OutboxFacts(host.outbox(db)), host.clock, SystemRandomness())
         finder = Finder(kept.projects, kept.services)
@@ -45,7 +51,8 @@ async def open_project(host: Host) -> AsyncIterator[Opened]:
             ServiceUseCases(kept, means, finder, domains),
             VariableUseCases(kept, means, finder, domains),
         )
-        yield Opened(servicers=[(ADD, servicer)])
+        source_servicer = source_door.SourceServicer(SourceUseCases(db.tx, sources, finder, make_deploy_key))
+        yield Opened(servicers=[(ADD, servicer), (source_door.ADD, source_servicer)])
 
 
 MODULE: Final = Module("project", open_project)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from libs.kernel.context import Ctx
 from libs.kernel.errors import NotFound
-from libs.protogen.lightrail.project.v1 import project_pb2, project_pb2_grpc
+from libs.protogen.lightrail.project.v1 import project_pb2, project_pb2_grpc, source_pb2, source_pb2_grpc
 from libs.rpc import Peer
-from services.deploy.app.ports import Service, Variables
+from services.deploy.app.ports import Service, Source, Variables
 from services.deploy.domain.model import Resources, Settings
 
 
@@ -16,6 +16,7 @@ class GrpcProjects:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._stub = project_pb2_grpc.ProjectServiceStub(peer.channel)
+        self._sources = source_pb2_grpc.SourceServiceStub(peer.channel)
 
     async def service(self, ctx: Ctx, *, service_id: str = "", environment_id: str = "", name: str = "") -> Service:
         """A service by id, or by name in an environment; NotFound when it is not the caller's."""
@@ -42,6 +43,12 @@ class GrpcProjects:
             await self._peer.call(self._stub.ListServices, wanted, ctx)
         elif project_id:
             await self._peer.call(self._stub.GetProject, project_pb2.GetProjectRequest(project_id=project_id), ctx)
+
+    async def source(self, ctx: Ctx, service_id: str, environment_id: str) -> Source:
+        """What is set as a service's source in an environment."""
+        request = source_pb2.GetSourceRequest(service_id=service_id, environment_id=environment_id)
+        wire = (await self._peer.call(self._sources.GetSource, request, ctx)).source
+        return Source(wire.git_url, wire.branch, wire.image)
 
     async def render(self, ctx: Ctx, service_id: str, environment_id: str, deployment_id: str) -> Variables:
         """Everything an instance gets. Invalid for an unknown reference or a cycle."""

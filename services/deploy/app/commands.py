@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from libs.git.refs import ref_name
+from libs.git.url import repo_url
 from libs.kernel.clock import Clock
 from libs.kernel.context import Ctx
 from libs.kernel.errors import Conflict, Invalid, NotFound
@@ -16,7 +18,7 @@ from libs.kernel.ids import new_id
 from services.deploy.app.ports import Builds, Keyring, Projects, Service, Store
 from services.deploy.domain.facts import DeploymentChanged
 from services.deploy.domain.machine import State
-from services.deploy.domain.model import Deployment, Resources, Trigger
+from services.deploy.domain.model import Deployment, GitSource, Resources, Trigger
 
 MOST_REPLICAS: Final = 100
 LONGEST_KEY: Final = 255
@@ -32,6 +34,8 @@ class NewDeployment:
     service_name: str = ""
     snapshot_id: str = ""
     image_url: str = ""
+    # None: not asked for; empty: the service's own source.
+    git: GitSource | None = None
     replicas: int = 0
     variables: Mapping[str, str] = field(default_factory=dict)
     resources: Resources = Resources()
@@ -49,22 +53,27 @@ class Commands:
         self._clock = clock
 
     async def create(self, ctx: Ctx, wanted: NewDeployment) -> Deployment:
-        """Queues a deployment of a snapshot. The same idempotency key within a day gives the same one."""
+        """Queues a deployment of a snapshot, of a commit, or of what the service's source says.
+
+        The same idempotency key within a day gives the same one.
+        """
         if wanted.image_url:
-            raise Conflict(
-                "This machine runs the `process` runtime, which starts source uploads; images need the docker runtime.",
-                hint="Upload the source instead.",
-            )
+            raise _no_images()
         _check(wanted)
         service = await self._projects.service(
             ctx, service_id=wanted.service_id, environment_id=wanted.environment_id, name=wanted.service_name
         )
         ctx.allow(service.workspace_id, service.project_id, service.environment_id, what="The service")
-        if await self._builds.snapshot_service(ctx, wanted.snapshot_id) != service.id:
+        git = None
+        if not wanted.snapshot_id:
+            git = await self._git(ctx, service, wanted.git or GitSource())
+        elif await self._builds.snapshot_service(ctx, wanted.snapshot_id) != service.id:
             raise Invalid(f"Snapshot {wanted.snapshot_id} was uploaded for another service.", field="snapshot_id")
+        trigger = Trigger.UPLOAD if git is None else Trigger.PUSH if git.push_id else Trigger.GIT
         deployment = replace(
-            self._new(service, Trigger.UPLOAD),
+            self._new(service, trigger),
             snapshot_id=wanted.snapshot_id,
+            git=git,
             replicas=wanted.replicas or service.settings.replicas,
             resources=wanted.resources.over(service.settings.resources),
         )
@@ -73,12 +82,13 @@ class Commands:
     async def redeploy(self, ctx: Ctx, deployment_id: str) -> Deployment:
         """Queues a deployment that builds the same source again with today's variables and settings."""
         old = await self._of(ctx, deployment_id)
-        if not old.snapshot_id:
+        if not old.snapshot_id and old.git is None:
             raise Conflict(f"{old.id} has no source to build again.")
         service = await self._projects.service(ctx, service_id=old.service_id, environment_id=old.environment_id)
         deployment = replace(
             self._new(service, Trigger.REDEPLOY),
             snapshot_id=old.snapshot_id,
+            git=old.git,
             origin_id=old.id,
             replicas=service.settings.replicas,
             resources=service.settings.resources,
@@ -100,6 +110,7 @@ class Commands:
         deployment = replace(
             self._new(service, Trigger.ROLLBACK),
             snapshot_id=old.snapshot_id,
+            git=old.git,
             artifact_digest=old.artifact_digest,
             origin_id=old.id,
             replicas=old.replicas,
@@ -176,7 +187,7 @@ class Commands:
         async with self._store.work():
             since = self._clock.now() - KEY_LIFETIME
             if key and (earlier := await self._store.by_key(deployment, key, since)) is not None:
-                if earlier.snapshot_id != deployment.snapshot_id:
+                if _asked(earlier) != _asked(deployment):
                     raise Conflict(
                         f"The idempotency key was used for another deployment, {earlier.id}.", hint="Choose a new one."
                     )
@@ -185,13 +196,44 @@ class Commands:
             await self._store.record(DeploymentChanged(deployment))
         return deployment
 
+    async def _git(self, ctx: Ctx, service: Service, wanted: GitSource) -> GitSource:
+        """What is to be fetched: as asked for, the rest as the service's source says."""
+        if wanted.push_id:
+            return wanted
+        source = await self._projects.source(ctx, service.id, service.environment_id)
+        if source.image and not wanted.url:
+            raise _no_images()
+        if not (wanted.url or source.git_url):
+            raise Invalid(
+                "There is nothing to deploy: neither an upload nor a repository.",
+                field="snapshot_id",
+                hint="Upload the source with lr up, or name a repository: lr source set --git URL",
+            )
+        url = repo_url(wanted.url or source.git_url, field="git.url")
+        ref = wanted.ref or ("" if wanted.url and str(url) != source.git_url else source.branch)
+        return GitSource(str(url), ref_name(ref, field="git.ref") if ref else "")
+
     async def _extra(self, old: Deployment, sealed: bytes) -> dict[str, str]:
         return msgspec.json.decode(await self._keyring.open(sealed, old.id), type=dict[str, str]) if sealed else {}
 
 
+def _no_images() -> Conflict:
+    return Conflict(
+        "This machine runs the `process` runtime, which starts source uploads; images need the docker runtime.",
+        hint="Upload the source instead.",
+    )
+
+
+def _asked(deployment: Deployment) -> tuple[str, ...]:
+    """What a caller asked to be deployed: what became known of it later does not count."""
+    if deployment.git is None:
+        return (deployment.snapshot_id,)
+    return deployment.git.url, deployment.git.ref, deployment.git.push_id
+
+
 def _check(wanted: NewDeployment) -> None:
-    if not wanted.snapshot_id:
-        raise Invalid("There is nothing to deploy.", field="snapshot_id", hint="Upload a snapshot and name it here.")
+    if wanted.snapshot_id and wanted.git is not None:
+        raise Invalid("A deployment has one source: a snapshot or a repository.", field="git")
     if not wanted.service_id and not (wanted.service_name and wanted.environment_id):
         raise Invalid("Say which service: service_id, or service_name with environment_id.", field="service_id")
     if not 0 <= wanted.replicas <= MOST_REPLICAS:

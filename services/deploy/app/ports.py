@@ -208,8 +208,21 @@ class Variables:
     secret_names: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a service's source comes from when nothing is uploaded; all empty: from nowhere."""
+
+    git_url: str = ""
+    branch: str = ""
+    image: str = ""
+
+
 class Projects(Protocol):
     """The project service."""
+
+    async def source(self, ctx: Ctx, service_id: str, environment_id: str) -> Source:
+        """What is set as a service's source in an environment."""
+        ...
 
     async def service(self, ctx: Ctx, *, service_id: str = "", environment_id: str = "", name: str = "") -> Service:
         """A service by id, or by name in an environment; NotFound when it is not the caller's."""

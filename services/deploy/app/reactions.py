@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from libs.kernel.errors import NotFound
 from services.deploy.app.commands import Commands
 from services.deploy.app.ports import Store
 from services.deploy.domain.machine import RUNNING, State
-from services.deploy.domain.model import Deployment
+from services.deploy.domain.model import Deployment, GitSource
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What was fetched: the commit's hash, the first line of its message, its author."""
+
+    sha: str
+    message: str
+    author: str
 
 
 class Reactions:
@@ -26,6 +35,21 @@ class Reactions:
         deployment = await self._waiting(deployment_id)
         if deployment and deployment.state is State.INITIALIZING:
             await self._commands.move(deployment, State.BUILDING)
+
+    async def source_fetched(self, deployment_id: str, snapshot_id: str, commit: Commit) -> None:
+        """The deployment's commit is known, and is kept as a snapshot: whatever follows uses the same source."""
+        try:
+            deployment = await self._store.lock(deployment_id)
+        except NotFound:
+            return  # it was made by a database that has been reset since
+        git = replace(deployment.git or GitSource(), commit=commit.sha, message=commit.message, author=commit.author)
+        await self._store.save(replace(deployment, git=git, snapshot_id=snapshot_id))
+
+    async def build_skipped(self, deployment_id: str, reason: str) -> None:
+        """Nothing that is watched has changed: the deployment ends, what is live goes on."""
+        deployment = await self._waiting(deployment_id)
+        if deployment:
+            await self._commands.move(deployment, State.SKIPPED, reason)
 
     async def build_succeeded(self, deployment_id: str, artifact_digest: str) -> None:
         """There is something to start. A deployment that was cancelled meanwhile stays cancelled."""

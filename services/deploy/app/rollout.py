@@ -97,9 +97,17 @@ class Rollout:
                 current = await self._newest_code(current)
             moved = await self._commands.move(current, action.state, action.reason)
             if action.state is State.INITIALIZING:
-                await self._store.record(DeploymentRequested(moved))
+                await self._store.record(DeploymentRequested(moved, await self._live_commit(moved)))
             if action.state in (State.FAILED, State.CRASHED):
                 await note(self._logs, moved, action.reason, self._clock.now())
+
+    async def _live_commit(self, deployment: Deployment) -> str:
+        """The commit that is live, for a deployment that may turn out to change nothing; else empty."""
+        if deployment.trigger not in (Trigger.GIT, Trigger.PUSH):
+            return ""
+        live = await self._store.live(deployment.service_id, deployment.environment_id)
+        commits = [one.git.commit for one in live if one.state is State.ACTIVE and one.git]
+        return commits[-1] if commits else ""
 
     async def _newest_code(self, deployment: Deployment) -> Deployment:
         """New variables start what is live now, which may be newer than what was live when they changed."""
@@ -107,7 +115,10 @@ class Rollout:
         active = [one for one in live if one.state is State.ACTIVE]
         if not active:
             return deployment
-        return replace(deployment, artifact_digest=active[-1].artifact_digest, snapshot_id=active[-1].snapshot_id)
+        newest = active[-1]
+        return replace(
+            deployment, artifact_digest=newest.artifact_digest, snapshot_id=newest.snapshot_id, git=newest.git
+        )
 
     async def _make_release(self, deployment: Deployment) -> None:
         try:

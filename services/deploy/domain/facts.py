@@ -12,6 +12,8 @@ class DeploymentRequested:
     """The deployment's turn has come: build its snapshot, if it has one to build."""
 
     deployment: Deployment
+    # The commit that is live, when watched files may tell that there is nothing to build.
+    base_commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

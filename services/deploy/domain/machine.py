@@ -31,9 +31,9 @@ LEGAL: Final[dict[State, frozenset[State]]] = {
     State.NEEDS_APPROVAL: frozenset({State.QUEUED, State.SKIPPED, State.REMOVED}),
     State.WAITING: frozenset({State.QUEUED, State.SKIPPED, State.REMOVED}),
     State.QUEUED: frozenset({State.INITIALIZING, State.SKIPPED, *_ENDINGS}),
-    # Skipped: a newer one came while its build was still in the queue.
+    # Skipped: a newer one came while its build was still in the queue, or nothing that is watched has changed.
     State.INITIALIZING: frozenset({State.BUILDING, State.DEPLOYING, State.SKIPPED, *_ENDINGS}),
-    State.BUILDING: frozenset({State.DEPLOYING, *_ENDINGS}),
+    State.BUILDING: frozenset({State.DEPLOYING, State.SKIPPED, *_ENDINGS}),
     State.DEPLOYING: frozenset({State.ACTIVE, State.CRASHED, State.REMOVING, *_ENDINGS}),
     State.ACTIVE: frozenset({State.SLEEPING, State.CRASHED, State.REMOVING}),
     State.SLEEPING: frozenset({State.ACTIVE, State.CRASHED, State.REMOVING}),

@@ -17,6 +17,8 @@ class Trigger(StrEnum):
     """Why a deployment was made."""
 
     UPLOAD = "upload"
+    GIT = "git"
+    PUSH = "push"
     REDEPLOY = "redeploy"
     ROLLBACK = "rollback"
     VARIABLES = "variables"
@@ -61,6 +63,20 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class GitSource:
+    """A commit that is deployed: where it is asked for, and what it is once it was fetched."""
+
+    # Empty: it was pushed to the platform.
+    url: str = ""
+    ref: str = ""
+    push_id: str = ""
+    commit: str = ""
+    # First line of the commit's message.
+    message: str = ""
+    author: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One attempt to make a version of a service live in an environment."""
 
@@ -85,6 +101,8 @@ class Deployment:
     went_live_at: datetime | None = None
     # Set when the release was made.
     settings: Settings | None = None
+    # None: it was uploaded.
+    git: GitSource | None = None
 
     @property
     def pair(self) -> str:

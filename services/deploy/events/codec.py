@@ -26,6 +26,11 @@ def encode(fact: Fact) -> NewFact:
             snapshot_id="" if d.artifact_digest else d.snapshot_id,
             artifact_digest=d.artifact_digest,
             trigger=d.trigger,
+            git_url=d.git.url if d.git else "",
+            git_ref=d.git.ref if d.git else "",
+            push_id=d.git.push_id if d.git else "",
+            git=d.git is not None,
+            base_commit=fact.base_commit,
         ).SerializeToString()
     else:
         word = _WORDS.get(d.state, str(d.state))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from libs.facts import Fact, Handler
 from libs.protogen.lightrail.build.v1 import events_pb2 as build
 from libs.protogen.lightrail.project.v1 import events_pb2 as project
-from services.deploy.app.reactions import Reactions
+from services.deploy.app.reactions import Commit, Reactions
 
 
 def to_build(reactions: Reactions) -> Mapping[str, Handler]:
@@ -28,7 +28,18 @@ def to_build(reactions: Reactions) -> Mapping[str, Handler]:
         told = build.BuildCancelled.FromString(fact.payload)
         await reactions.build_cancelled(told.deployment_id, superseded_by=told.superseded_by)
 
+    async def fetched(fact: Fact) -> None:
+        told = build.SourceFetched.FromString(fact.payload)
+        commit = Commit(told.commit, told.message, told.author)
+        await reactions.source_fetched(told.deployment_id, told.snapshot_id, commit)
+
+    async def skipped(fact: Fact) -> None:
+        told = build.BuildSkipped.FromString(fact.payload)
+        await reactions.build_skipped(told.deployment_id, told.reason)
+
     return {
+        "lightrail.build.source.fetched.v1": fetched,
+        "lightrail.build.build.skipped.v1": skipped,
         "lightrail.build.build.started.v1": started,
         "lightrail.build.build.succeeded.v1": succeeded,
         "lightrail.build.build.failed.v1": failed,

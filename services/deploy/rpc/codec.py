@@ -11,7 +11,7 @@ from libs.protogen.lightrail.common.v1 import common_pb2
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2
 from services.deploy.app.commands import NewDeployment
 from services.deploy.app.ports import ArtifactInUse, LogRecord
-from services.deploy.domain.model import Deployment, Instance, Resources
+from services.deploy.domain.model import Deployment, GitSource, Instance, Resources
 
 
 def deployment(model: Deployment, instances: Sequence[Instance] = ()) -> deploy_pb2.Deployment:
@@ -37,6 +37,7 @@ def deployment(model: Deployment, instances: Sequence[Instance] = ()) -> deploy_
         instances=[_instance(one) for one in instances],
         variables_version=model.variables_version,
         origin_id=model.origin_id,
+        git=_git(model.git),
     )
 
 
@@ -59,6 +60,7 @@ def wanted(request: deploy_pb2.CreateDeploymentRequest) -> NewDeployment:
         service_name=request.service_name,
         snapshot_id=request.snapshot_id,
         image_url=request.image_url,
+        git=(GitSource(request.git.url, request.git.ref, request.git.push_id) if request.HasField("git") else None),
         replicas=request.replicas,
         variables=dict(request.env_vars),
         resources=Resources(
@@ -101,6 +103,19 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
     wire = Timestamp()
     wire.FromDatetime(moment)
     return wire
+
+
+def _git(model: GitSource | None) -> deploy_pb2.GitSource | None:
+    if model is None:
+        return None
+    return deploy_pb2.GitSource(
+        url=model.url,
+        ref=model.ref,
+        push_id=model.push_id,
+        commit=model.commit,
+        message=model.message,
+        author=model.author,
+    )
 
 
 def _instance(model: Instance) -> deploy_pb2.Instance:

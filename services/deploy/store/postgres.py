@@ -41,11 +41,11 @@ class PostgresStore:
         d = deployment
         await self._db.execute(
             f"insert into deployments ({rows.DEPLOYMENT}, sealed_variables, idempotency_key) values"  # noqa: S608 - constants
-            " ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22)",
+            " ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17,$18,$19,$20,$21,$22,$23)",
             *(d.id, d.workspace_id, d.project_id, d.environment_id, d.service_id, d.service_name, d.state, d.trigger),
             *(d.reason, d.snapshot_id, d.artifact_digest, d.origin_id, d.url, d.replicas, rows.plain(d.resources)),
             *(d.variables_version, rows.plain(d.settings), d.created_at, d.updated_at, d.went_live_at),
-            *(sealed_variables, idempotency_key),
+            *(rows.plain(d.git), sealed_variables, idempotency_key),
         )
 
     async def by_key(self, like: Deployment, idempotency_key: str, since: datetime) -> Deployment | None:
@@ -88,10 +88,11 @@ class PostgresStore:
         d = deployment
         await self._db.execute(
             "update deployments set state = $2, reason = $3, artifact_digest = $4, url = $5, replicas = $6,"
-            " resources = $7, variables_version = $8, settings = $9, updated_at = $10, went_live_at = $11"
-            " where id = $1",
+            " resources = $7, variables_version = $8, settings = $9, updated_at = $10, went_live_at = $11, git = $12,"
+            " snapshot_id = $13 where id = $1",
             *(d.id, d.state, d.reason, d.artifact_digest, d.url, d.replicas, rows.plain(d.resources)),
-            *(d.variables_version, rows.plain(d.settings), d.updated_at, d.went_live_at),
+            *(d.variables_version, rows.plain(d.settings), d.updated_at, d.went_live_at, rows.plain(d.git)),
+            d.snapshot_id,
         )
 
     async def find(self, ctx: Ctx, wanted: Filter, limit: int) -> list[Deployment]:

@@ -12,6 +12,7 @@ from services.deploy.domain.machine import State
 from services.deploy.domain.model import (
     Deployment,
     Endpoint,
+    GitSource,
     Instance,
     InstanceState,
     Release,
@@ -24,7 +25,7 @@ from services.deploy.domain.model import (
 DEPLOYMENT = (
     "id, workspace_id, project_id, environment_id, service_id, service_name, state, trigger, reason, snapshot_id,"
     " artifact_digest, origin_id, url, replicas, resources, variables_version, settings, created_at, updated_at,"
-    " went_live_at"
+    " went_live_at, git"
 )
 INSTANCE = (
     "id, deployment_id, pair, replica, state, restarts, start_after, port, started_at, healthy_at, checked_at,"
@@ -35,7 +36,7 @@ INSTANCE = (
 def deployment(row: Row) -> Deployment:
     """A row of `deployments`."""
     fields = dict(row.items())
-    settings = fields.pop("settings")
+    settings, git = fields.pop("settings"), fields.pop("git")
     return Deployment(
         **fields
         | {
@@ -43,6 +44,7 @@ def deployment(row: Row) -> Deployment:
             "trigger": Trigger(fields["trigger"]),
             "resources": msgspec.convert(fields["resources"], Resources),
             "settings": msgspec.convert(settings, Settings) if settings is not None else None,
+            "git": msgspec.convert(git, GitSource) if git is not None else None,
         }
     )
 

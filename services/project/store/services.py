@@ -46,6 +46,9 @@ _UPDATE: Final = """
 _NO_SETTINGS: Final = "delete from service_settings where service_id = $1 and workspace_id = $2"
 _NO_VERSIONS: Final = "delete from variable_versions where service_id = $1 and workspace_id = $2"
 _NO_VALUES: Final = "delete from variable_values where service_id = $1 and workspace_id = $2"
+_NO_SOURCES: Final = "delete from service_sources where service_id = $1 and workspace_id = $2"
+_NO_KEYS: Final = "delete from deploy_keys where service_id = $1 and workspace_id = $2"
+_NO_HOST_KEYS: Final = "delete from host_keys where service_id = $1 and workspace_id = $2"
 _SETUPS: Final = """
     select s.id as s_id, s.project_id as s_project_id, s.workspace_id as s_workspace_id, s.name as s_name,
         s.created_at as s_created_at, e.id as e_id, e.project_id as e_project_id, e.workspace_id as e_workspace_id,
@@ -158,7 +161,7 @@ class PostgresServices:
         )
 
     async def delete(self, service: Service, at: datetime) -> None:
-        """Forgets its settings and variables; only its name stays known."""
+        """Forgets its settings, variables and keys; only its name stays known."""
         async with self._db.tx():
             await self._db.execute(
                 "update services set deleted_at = $3 where id = $1 and workspace_id = $2",
@@ -166,9 +169,8 @@ class PostgresServices:
                 service.workspace_id,
                 at,
             )
-            await self._db.execute(_NO_SETTINGS, service.id, service.workspace_id)
-            await self._db.execute(_NO_VERSIONS, service.id, service.workspace_id)
-            await self._db.execute(_NO_VALUES, service.id, service.workspace_id)
+            for statement in (_NO_SETTINGS, _NO_VERSIONS, _NO_VALUES, _NO_SOURCES, _NO_KEYS, _NO_HOST_KEYS):
+                await self._db.execute(statement, service.id, service.workspace_id)
 
 
 def _values(settings: Settings) -> list[object]:

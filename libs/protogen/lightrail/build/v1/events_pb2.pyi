@@ -167,3 +167,74 @@ class BuildCancelled(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BuildCancelled: _TypeAlias = BuildCancelled  # noqa: Y015
+
+@_typing.final
+class BuildSkipped(_message.Message):
+    """lightrail.build.build.skipped.v1 — no watched file has changed since what is live."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUILD_ID_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    build_id: _builtins.str
+    deployment_id: _builtins.str
+    workspace_id: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        build_id: _builtins.str = ...,
+        deployment_id: _builtins.str = ...,
+        workspace_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_id", b"build_id", "deployment_id", b"deployment_id", "reason", b"reason", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BuildSkipped: _TypeAlias = BuildSkipped  # noqa: Y015
+
+@_typing.final
+class SourceFetched(_message.Message):
+    """lightrail.build.source.fetched.v1 — a commit became a snapshot."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUILD_ID_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    SNAPSHOT_ID_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    build_id: _builtins.str
+    deployment_id: _builtins.str
+    workspace_id: _builtins.str
+    snapshot_id: _builtins.str
+    """Empty: the build is skipped."""
+    commit: _builtins.str
+    message: _builtins.str
+    """First line."""
+    author: _builtins.str
+    def __init__(
+        self,
+        *,
+        build_id: _builtins.str = ...,
+        deployment_id: _builtins.str = ...,
+        workspace_id: _builtins.str = ...,
+        snapshot_id: _builtins.str = ...,
+        commit: _builtins.str = ...,
+        message: _builtins.str = ...,
+        author: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "build_id", b"build_id", "commit", b"commit", "deployment_id", b"deployment_id", "message", b"message", "snapshot_id", b"snapshot_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SourceFetched: _TypeAlias = SourceFetched  # noqa: Y015

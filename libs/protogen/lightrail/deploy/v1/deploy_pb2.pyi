@@ -125,6 +125,7 @@ class Deployment(_message.Message):
     INSTANCES_FIELD_NUMBER: _builtins.int
     VARIABLES_VERSION_FIELD_NUMBER: _builtins.int
     ORIGIN_ID_FIELD_NUMBER: _builtins.int
+    GIT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     workspace_id: _builtins.str
     project_id: _builtins.str
@@ -140,7 +141,7 @@ class Deployment(_message.Message):
     """http://<host>:<edge port>; empty for a worker."""
     replicas: _builtins.int
     trigger: _builtins.str
-    """upload, redeploy, rollback, variables, image"""
+    """upload, git, push, redeploy, rollback, variables, image"""
     variables_version: _builtins.int
     origin_id: _builtins.str
     """The deployment this one was made from (redeploy, rollback)."""
@@ -154,6 +155,10 @@ class Deployment(_message.Message):
     def went_live_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Instance]: ...
+    @_builtins.property
+    def git(self) -> Global___GitSource:
+        """Where its source came from; unset: an upload."""
+
     def __init__(
         self,
         *,
@@ -177,14 +182,56 @@ class Deployment(_message.Message):
         instances: _abc.Iterable[Global___Instance] | None = ...,
         variables_version: _builtins.int = ...,
         origin_id: _builtins.str = ...,
+        git: Global___GitSource | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "resources", b"resources", "updated_at", b"updated_at", "went_live_at", b"went_live_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "git", b"git", "resources", b"resources", "updated_at", b"updated_at", "went_live_at", b"went_live_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_digest", b"artifact_digest", "created_at", b"created_at", "environment_id", b"environment_id", "id", b"id", "instances", b"instances", "origin_id", b"origin_id", "project_id", b"project_id", "reason", b"reason", "replicas", b"replicas", "resources", b"resources", "service_id", b"service_id", "service_name", b"service_name", "snapshot_id", b"snapshot_id", "state", b"state", "trigger", b"trigger", "updated_at", b"updated_at", "url", b"url", "variables_version", b"variables_version", "went_live_at", b"went_live_at", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_digest", b"artifact_digest", "created_at", b"created_at", "environment_id", b"environment_id", "git", b"git", "id", b"id", "instances", b"instances", "origin_id", b"origin_id", "project_id", b"project_id", "reason", b"reason", "replicas", b"replicas", "resources", b"resources", "service_id", b"service_id", "service_name", b"service_name", "snapshot_id", b"snapshot_id", "state", b"state", "trigger", b"trigger", "updated_at", b"updated_at", "url", b"url", "variables_version", b"variables_version", "went_live_at", b"went_live_at", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Deployment: _TypeAlias = Deployment  # noqa: Y015
+
+@_typing.final
+class GitSource(_message.Message):
+    """A commit of a git repository."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    URL_FIELD_NUMBER: _builtins.int
+    REF_FIELD_NUMBER: _builtins.int
+    PUSH_ID_FIELD_NUMBER: _builtins.int
+    COMMIT_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    url: _builtins.str
+    """https://…, ssh://…, or user@host:path. Empty in a request: the service's source; in an answer: a push."""
+    ref: _builtins.str
+    """Branch, tag or commit. Empty: the source's branch, else the repository's default."""
+    push_id: _builtins.str
+    """A push that the platform received; only the platform's own services name one."""
+    commit: _builtins.str
+    """Known once it is fetched; not read in requests."""
+    message: _builtins.str
+    """First line of the commit's message."""
+    author: _builtins.str
+    def __init__(
+        self,
+        *,
+        url: _builtins.str = ...,
+        ref: _builtins.str = ...,
+        push_id: _builtins.str = ...,
+        commit: _builtins.str = ...,
+        message: _builtins.str = ...,
+        author: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "commit", b"commit", "message", b"message", "push_id", b"push_id", "ref", b"ref", "url", b"url"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GitSource: _TypeAlias = GitSource  # noqa: Y015
 
 @_typing.final
 class CreateDeploymentRequest(_message.Message):
@@ -219,12 +266,13 @@ class CreateDeploymentRequest(_message.Message):
     ENV_VARS_FIELD_NUMBER: _builtins.int
     RESOURCES_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    GIT_FIELD_NUMBER: _builtins.int
     service_id: _builtins.str
     """Either service_id, or service_name with environment_id."""
     environment_id: _builtins.str
     service_name: _builtins.str
     snapshot_id: _builtins.str
-    """Either a snapshot or an image."""
+    """One of snapshot, image and git; none: the service's source."""
     image_url: _builtins.str
     replicas: _builtins.int
     """0: the service's setting."""
@@ -236,6 +284,8 @@ class CreateDeploymentRequest(_message.Message):
 
     @_builtins.property
     def resources(self) -> _common_pb2.Resources: ...
+    @_builtins.property
+    def git(self) -> Global___GitSource: ...
     def __init__(
         self,
         *,
@@ -248,10 +298,11 @@ class CreateDeploymentRequest(_message.Message):
         env_vars: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         resources: _common_pb2.Resources | None = ...,
         idempotency_key: _builtins.str = ...,
+        git: Global___GitSource | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["resources", b"resources"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["git", b"git", "resources", b"resources"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["env_vars", b"env_vars", "environment_id", b"environment_id", "idempotency_key", b"idempotency_key", "image_url", b"image_url", "replicas", b"replicas", "resources", b"resources", "service_id", b"service_id", "service_name", b"service_name", "snapshot_id", b"snapshot_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["env_vars", b"env_vars", "environment_id", b"environment_id", "git", b"git", "idempotency_key", b"idempotency_key", "image_url", b"image_url", "replicas", b"replicas", "resources", b"resources", "service_id", b"service_id", "service_name", b"service_name", "snapshot_id", b"snapshot_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lightrail/deploy/v1/events.proto\x12\x13lightrail.deploy.v1\"\xc1\x01\n\x13\x44\x65ploymentRequested\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x03 \x01(\t\x12\x12\n\nproject_id\x18\x04 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x05 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x06 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x07 \x01(\t\x12\x0f\n\x07trigger\x18\x08 \x01(\t\"\xb0\x01\n\x11\x44\x65ploymentChanged\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x03 \x01(\t\x12\x12\n\nproject_id\x18\x04 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0f\n\x07trigger\x18\x08 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n lightrail/deploy/v1/events.proto\x12\x13lightrail.deploy.v1\"\x96\x02\n\x13\x44\x65ploymentRequested\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x03 \x01(\t\x12\x12\n\nproject_id\x18\x04 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x05 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x06 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x07 \x01(\t\x12\x0f\n\x07trigger\x18\x08 \x01(\t\x12\x0f\n\x07git_url\x18\x14 \x01(\t\x12\x0f\n\x07git_ref\x18\x15 \x01(\t\x12\x0f\n\x07push_id\x18\x16 \x01(\t\x12\x13\n\x0b\x62\x61se_commit\x18\x17 \x01(\t\x12\x0b\n\x03git\x18\x18 \x01(\x08\"\xb0\x01\n\x11\x44\x65ploymentChanged\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x03 \x01(\t\x12\x12\n\nproject_id\x18\x04 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x0f\n\x07trigger\x18\x08 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lightrail.deploy.v1.events_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DEPLOYMENTREQUESTED']._serialized_start=58
-  _globals['_DEPLOYMENTREQUESTED']._serialized_end=251
-  _globals['_DEPLOYMENTCHANGED']._serialized_start=254
-  _globals['_DEPLOYMENTCHANGED']._serialized_end=430
+  _globals['_DEPLOYMENTREQUESTED']._serialized_end=336
+  _globals['_DEPLOYMENTCHANGED']._serialized_start=339
+  _globals['_DEPLOYMENTCHANGED']._serialized_end=515
 # @@protoc_insertion_point(module_scope)

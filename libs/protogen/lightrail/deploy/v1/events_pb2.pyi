@@ -30,6 +30,11 @@ class DeploymentRequested(_message.Message):
     SNAPSHOT_ID_FIELD_NUMBER: _builtins.int
     ARTIFACT_DIGEST_FIELD_NUMBER: _builtins.int
     TRIGGER_FIELD_NUMBER: _builtins.int
+    GIT_URL_FIELD_NUMBER: _builtins.int
+    GIT_REF_FIELD_NUMBER: _builtins.int
+    PUSH_ID_FIELD_NUMBER: _builtins.int
+    BASE_COMMIT_FIELD_NUMBER: _builtins.int
+    GIT_FIELD_NUMBER: _builtins.int
     deployment_id: _builtins.str
     service_id: _builtins.str
     environment_id: _builtins.str
@@ -39,6 +44,14 @@ class DeploymentRequested(_message.Message):
     """Empty: nothing to build."""
     artifact_digest: _builtins.str
     trigger: _builtins.str
+    git_url: _builtins.str
+    """Instead of a snapshot: what is to be fetched."""
+    git_ref: _builtins.str
+    push_id: _builtins.str
+    base_commit: _builtins.str
+    """The commit that is live: unless a watched file changed since, there is nothing to do. Empty: build it."""
+    git: _builtins.bool
+    """Of a deployment of a commit, wherever it comes from."""
     def __init__(
         self,
         *,
@@ -50,10 +63,15 @@ class DeploymentRequested(_message.Message):
         snapshot_id: _builtins.str = ...,
         artifact_digest: _builtins.str = ...,
         trigger: _builtins.str = ...,
+        git_url: _builtins.str = ...,
+        git_ref: _builtins.str = ...,
+        push_id: _builtins.str = ...,
+        base_commit: _builtins.str = ...,
+        git: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_digest", b"artifact_digest", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "project_id", b"project_id", "service_id", b"service_id", "snapshot_id", b"snapshot_id", "trigger", b"trigger", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_digest", b"artifact_digest", "base_commit", b"base_commit", "deployment_id", b"deployment_id", "environment_id", b"environment_id", "git", b"git", "git_ref", b"git_ref", "git_url", b"git_url", "project_id", b"project_id", "push_id", b"push_id", "service_id", b"service_id", "snapshot_id", b"snapshot_id", "trigger", b"trigger", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Detach = Annotated[bool, Parameter(name=["--detach", "-d"], negative="", help="Return at once.")]
 # How far back a rollback looks for a version that was live.
 _WINDOW: Final = 100
+# Characters of a commit's message in a list.
+_MESSAGE: Final = 40
 _OVER: Final = frozenset({"removed", "removing", "failed", "crashed", "skipped"})
 
 
@@ -45,9 +47,17 @@ async def deployments(
         screen.say("Nothing was deployed yet. Deploy this directory with: lr up")
     else:
         screen.table(
-            ("ID", "SERVICE", "STATE", "BY", "WHEN", ""),
+            ("ID", "SERVICE", "STATE", "BY", "WHEN", "COMMIT", ""),
             [
-                (row.id, row.service_name, row.state, row.trigger, screen.moment(row.created_at), row.reason or "")
+                (
+                    row.id,
+                    row.service_name,
+                    row.state,
+                    row.trigger,
+                    screen.moment(row.created_at),
+                    _commit(row),
+                    row.reason or "",
+                )
                 for row in rows
             ],
         )
@@ -131,6 +141,18 @@ async def down(
 def _plain(value: Deployment) -> dict[str, object]:
     plain = screen.plain(value)
     return plain if isinstance(plain, dict) else {}
+
+
+def _commit(row: Deployment) -> str:
+    """A commit in a few words: its first digits, what it says, who wrote it."""
+    git = row.git
+    if git is None:
+        return ""
+    if not git.commit:
+        return git.ref or ""
+    message = git.message or ""
+    shown = message if len(message) <= _MESSAGE else f"{message[: _MESSAGE - 1]}…"
+    return f"{git.commit[:7]} {shown}{f' ({git.author})' if git.author else ''}"
 
 
 def _before(rows: list[Deployment]) -> Deployment:

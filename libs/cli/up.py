@@ -31,6 +31,8 @@ async def up(
     service: ServiceName = None,
     environment: EnvironmentName = None,
     new: str | None = None,
+    git: str | None = None,
+    ref: str | None = None,
     as_json: Json = False,
 ) -> int:
     """Deploy a directory; exit code 0 only when it is live. Ctrl-C leaves it to go on by itself.
@@ -43,10 +45,20 @@ async def up(
         Return as soon as the deployment is asked for.
     new
         Make a service of this name, and a project of this name when the directory is linked to none.
+    git
+        Deploy this repository instead of the directory: https://…, ssh://… or user@host:path.
+    ref
+        Its branch, tag or commit; the default branch unless given.
     """
     began = time.monotonic()
     session.credential()
     place = (directory or Path.cwd()).resolve()
+    if git or ref:
+        if not git:
+            raise Invalid("--ref says which commit of a repository.", hint="Name it with --git, or: lr source deploy")
+        async with session.connect() as client:
+            chosen = await _chosen(client, place, service=service, environment=environment, new=new)
+            return await deploy_git(client, chosen, url=git, ref=ref or "", detach=detach, as_json=as_json)
     if not place.is_dir():
         raise Invalid(f"{place} is no directory.", hint="Give the directory that holds your source.")
     source = place if directory is not None else _linked(place)
@@ -171,6 +183,20 @@ async def _deploy(client: Client, chosen: Target, packed: pack.Packed, *, as_jso
     return await client.create_deployment(
         chosen.service_id, chosen.environment_id, snapshot.id, key=secrets.token_hex(16)
     )
+
+
+async def deploy_git(client: Client, chosen: Target, *, url: str, ref: str, detach: bool, as_json: bool) -> int:
+    """Deploys a commit and follows it; without an url from the service's source."""
+    began = time.monotonic()
+    if not as_json:
+        screen.say(f"{screen.styled(chosen.service_name, 'bold')} in {chosen.project_name}, {chosen.environment_name}")
+    key = secrets.token_hex(16)
+    made = await client.create_git_deployment(chosen.service_id, chosen.environment_id, url=url, ref=ref, key=key)
+    if detach:
+        return _detached(made, as_json=as_json)
+    from libs.cli.follow import Follower  # noqa: PLC0415 - only where something is followed
+
+    return await Follower(client, made, as_json=as_json, began=began).run()
 
 
 def _detached(deployment: Deployment, *, as_json: bool) -> int:

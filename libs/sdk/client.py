@@ -177,6 +177,43 @@ class Client(Transport):
         headers = {"Idempotency-Key": key}
         return await self.call("POST", "/deployments", models.Deployment, body=body, headers=headers, repeatable=True)
 
+    async def create_git_deployment(
+        self, service_id: str, environment_id: str, *, url: str = "", ref: str = "", key: str
+    ) -> models.Deployment:
+        """Asks for a deployment of a commit; what is left out is the service's source's."""
+        git = {"url": url or None, "ref": ref or None}
+        body = {"service_id": service_id, "environment_id": environment_id or None, "git": git}
+        headers = {"Idempotency-Key": key}
+        return await self.call("POST", "/deployments", models.Deployment, body=body, headers=headers, repeatable=True)
+
+    async def source(self, service_id: str, environment_id: str) -> models.Source:
+        """Where a service's source comes from."""
+        params: Params = {"environment_id": environment_id}
+        return await self.call("GET", f"/services/{_part(service_id)}/source", models.Source, params=params)
+
+    async def set_source(self, service_id: str, environment_id: str, source: dict[str, object]) -> models.Source:
+        """Sets where a service's source comes from; what is left out is unset."""
+        body = {"environment_id": environment_id or None, **source}
+        return await self.call("PUT", f"/services/{_part(service_id)}/source", models.Source, body=body)
+
+    async def clear_source(self, service_id: str, environment_id: str) -> None:
+        """Forgets where a service's source comes from."""
+        params: Params = {"environment_id": environment_id}
+        await self.call("DELETE", f"/services/{_part(service_id)}/source", NOTHING, params=params)
+
+    async def create_deploy_key(self, service_id: str, *, renew: bool = False) -> models.DeployKey:
+        """The public half of the service's ssh key, which is made when there is none."""
+        path = f"/services/{_part(service_id)}/deploy-key"
+        return await self.call("POST", path, models.DeployKey, body={"renew": renew})
+
+    async def delete_deploy_key(self, service_id: str) -> None:
+        """Forgets the service's ssh key."""
+        await self.call("DELETE", f"/services/{_part(service_id)}/deploy-key", NOTHING)
+
+    async def forget_host_keys(self, service_id: str) -> None:
+        """Forgets the keys that ssh hosts showed first."""
+        await self.call("DELETE", f"/services/{_part(service_id)}/host-keys", NOTHING)
+
     async def deployments(
         self, *, service_id: str = "", environment_id: str = "", project_id: str = "", limit: int = 20
     ) -> list[models.Deployment]:

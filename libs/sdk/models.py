@@ -165,6 +165,43 @@ class Instance(Struct, frozen=True):
     exit_code: int | None = None
 
 
+class Git(Struct, frozen=True):
+    """The commit that is deployed; `commit` is None while it is not fetched, `url` when it was pushed here."""
+
+    url: str | None = None
+    ref: str | None = None
+    commit: str | None = None
+    message: str | None = None
+    author: str | None = None
+
+
+class HostKey(Struct, frozen=True):
+    """A key that an ssh host showed when it was first asked."""
+
+    host: str
+    kind: str
+    fingerprint: str
+
+
+class Source(Struct, frozen=True):
+    """Where a service's source comes from when nothing is uploaded."""
+
+    watch_paths: list[str]
+    has_password: bool
+    host_keys: list[HostKey]
+    git_url: str | None = None
+    branch: str | None = None
+    image: str | None = None
+    username: str | None = None
+    deploy_key: str | None = None
+
+
+class DeployKey(Struct, frozen=True):
+    """The public half of a service's ssh key."""
+
+    deploy_key: str
+
+
 class Deployment(Struct, frozen=True):
     """One try to bring a version of a service live."""
 
@@ -188,6 +225,7 @@ class Deployment(Struct, frozen=True):
     resources: Resources | None = None
     went_live_at: datetime | None = None
     origin_id: str | None = None
+    git: Git | None = None
 
 
 class Stage(Struct, frozen=True):

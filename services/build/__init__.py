@@ -4,7 +4,8 @@ Owns: snapshots, builds, build_logs, artifacts, dependency_layers, retired_servi
   and LIGHTRAIL_HOME/build. It alone writes and removes blobs.
 Offers: BuildService (UploadSnapshot, GetSnapshot, GetBuild, ListBuilds, StreamBuildLog, CancelBuild, GetArtifact).
   BuildUpkeepService (ListCaches, ClearCaches).
-Publishes: snapshot.stored, build.started, build.succeeded, build.failed, build.cancelled.
+Publishes: snapshot.stored, build.started, build.succeeded, build.failed, build.cancelled, build.skipped,
+  source.fetched.
 Listens to: deploy (deployment.requested; deployment.queued; and the states in which a build is no longer wanted),
   project (service.deleted).
 """

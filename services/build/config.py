@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from libs.config import setting
+from libs.git.url import PORTS
 from libs.kernel.errors import Invalid
 from libs.kernel.units import GIB, MIB, Bytes, parse_bytes
+from libs.outbound.addresses import NOTHING, Allowance, parse_allowance
 
 
 def _count(text: str) -> int:
@@ -26,6 +28,15 @@ def _seconds(text: str) -> float:
     if not 1 <= seconds < float("inf"):
         raise Invalid(f"“{text}” seconds is too short or no number; at least 1.")
     return seconds
+
+
+def _protocols(text: str) -> tuple[str, ...]:
+    """Ways to reach repositories, as in “https, ssh”."""
+    found = tuple(text.replace(",", " ").split())
+    unknown = [word for word in found if word not in PORTS]
+    if unknown or not found:
+        raise Invalid(f"“{text}” are no ways to reach a repository.", hint=f"There are {', '.join(PORTS)}.")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,4 +103,22 @@ class Settings:
         default=600.0,
         parse=_seconds,
         doc="seconds between two looks for what nobody needs any more",
+    )
+    git_protocols: tuple[str, ...] = setting(
+        "LIGHTRAIL_GIT_PROTOCOLS",
+        default=("https", "ssh"),
+        parse=_protocols,
+        doc="how repositories may be reached: https, ssh, and http where that is wanted",
+    )
+    git_authorities: Path | None = setting(
+        "LIGHTRAIL_GIT_CA_FILE",
+        default=None,
+        parse=Path,
+        doc="file of certificate authorities (PEM) that repositories reached by https are checked against",
+    )
+    outbound_allow: Allowance = setting(
+        "LIGHTRAIL_OUTBOUND_ALLOW",
+        default=NOTHING,
+        parse=parse_allowance,
+        doc="private hosts and networks that people may have the platform connect to, as “git.lan, 10.1.0.0/16”",
     )

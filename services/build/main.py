@@ -27,8 +27,11 @@ from services.build.adapters.caches import ToolCaches
 from services.build.adapters.deployments import PeerDeployments
 from services.build.adapters.disk import DiskWatch
 from services.build.adapters.machine import ThisMachine
+from services.build.adapters.git import Git
 from services.build.adapters.projects import PeerProjects
 from services.build.adapters.registries import read_registries
+from services.build.adapters.remotes import Remotes
+from services.build.adapters.repositories import GitRepositories
 from services.build.adapters.runtimes import Runtimes
 from services.build.adapters.slug import SlugBuilder
 from services.build.adapters.steps import Commands
@@ -38,6 +41,7 @@ from services.build.app.builds import BuildDesk
 from services.build.app.caches import CacheDesk
 from services.build.app.calloff import CallOff
 from services.build.app.collect import Collector, Window
+from services.build.app.fetching import Fetching
 from services.build.app.pipeline import Pipeline
 from services.build.app.queue import Queue
 from services.build.app.reactions import Reactions
@@ -61,6 +65,8 @@ MIGRATIONS = Path(__file__).parent / "store" / "migrations"
 # Programs that one build may run at once, and bytes of its largest file.
 MOST_PROCESSES = 2048
 LARGEST_FILE = 4 * 1024**3
+# Seconds that one command of git's may take.
+FETCH_SECONDS = 600.0
 # Seconds that a start-up keeps everything busy.
 QUIET = 60.0
 # Three are held for good (relay, notifications, the collections' lease); the others open when they are needed.
@@ -84,6 +90,9 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         await asyncio.to_thread(work.sweep, {one.id for one in await builds.running(host.clock.now())})
         caches = ToolCaches(home / "cache", home / "incoming", host.clock)
         builder = slug_builder(settings, host, db, sandbox, blobs, work, caches)
+        archives = CheckedArchives(blobs, home / "incoming", settings.snapshot_limit)
+        repositories = git_repositories(settings, host, sandbox, work, archives)
+        fetching = Fetching(db.tx, facts, builds, snapshots, projects, repositories, host.clock)
         runner = BuildRunner(
             work=db.tx,
             facts=facts,
@@ -91,7 +100,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
             log=log,
             artifacts=artifacts,
             builder=builder,
-            pipeline=Pipeline(builds, snapshots, projects, builder),
+            pipeline=Pipeline(builds, fetching, projects, builder),
             wakes=wakes,
             clock=host.clock,
             owner=new_id("run", host.clock),
@@ -102,7 +111,6 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         desk = BuildDesk(builds, log, artifacts, call_off, wakes, deployments)
         cache_desk = CacheDesk(caches, PostgresDependencyLayers(db), projects, host.clock)
         reactions = Reactions(builds, call_off, host.clock)
-        archives = CheckedArchives(blobs, home / "incoming", settings.snapshot_limit)
         uploads = Uploads(db.tx, facts, snapshots, archives, projects, host.clock)
         queue = Queue(
             work=db.tx,
@@ -173,6 +181,23 @@ def rules(settings: Settings) -> Rules:
         most_of_workspace=settings.workspace_concurrency,
         memory=settings.memory,
         disk_reserve=settings.disk_reserve,
+    )
+
+
+def git_repositories(
+    settings: Settings, host: Host, sandbox: Sandbox, work: WorkDirs, archives: CheckedArchives
+) -> GitRepositories:
+    """Where commits are fetched from."""
+    limits = Limits(settings.memory, settings.cpu_millicores, MOST_PROCESSES, LARGEST_FILE)
+    return GitRepositories(
+        git=Git(sandbox, limits, FETCH_SECONDS),
+        sandbox=sandbox,
+        work=work,
+        pushed=settings.home / "build" / "git",
+        archives=archives,
+        limits=archive_limits(settings.snapshot_limit),
+        remotes=Remotes(settings.git_protocols, settings.outbound_allow, settings.git_authorities),
+        clock=host.clock,
     )
 
 

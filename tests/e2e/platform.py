@@ -84,6 +84,9 @@ class Platform:
             "LIGHTRAIL_PORT": str(self.port),
             "LIGHTRAIL_CONFIG_DIR": str(self.folder / "config"),
             "PYTHONPATH": str(ROOT),
+            # The repositories of tests are on this machine.
+            "LIGHTRAIL_OUTBOUND_ALLOW": "127.0.0.0/8",
+            "LIGHTRAIL_GIT_PROTOCOLS": "https, ssh, http",
             "NO_COLOR": "1",
             "COLUMNS": "200",
         }

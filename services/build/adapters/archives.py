@@ -41,6 +41,16 @@ class CheckedArchives:
             file.flush()
             return await self._check(Path(file.name), size)
 
+    async def keep(self, path: Path) -> tuple[str, int]:
+        """Stores an archive that the platform packed, after the same checks; gives digest and size in bytes."""
+        size = (await asyncio.to_thread(path.stat)).st_size
+        if size > self._limit:
+            raise Exhausted(
+                f"The source is {show_bytes(size)} large when packed; this platform takes {show_bytes(self._limit)}.",
+                hint="Leave data and media out of the repository, or raise LIGHTRAIL_SNAPSHOT_LIMIT.",
+            )
+        return await self._check(path, size)
+
     async def _check(self, path: Path, size: int) -> tuple[str, int]:
         if size:
             held = await asyncio.to_thread(inspect, path, archive_limits(self._limit))

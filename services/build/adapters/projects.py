@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from libs.kernel.context import Ctx, platform
+from libs.kernel.secret import Secret
 from libs.plans.plan import PlanSettings
-from libs.protogen.lightrail.project.v1 import project_pb2, project_pb2_grpc
+from libs.protogen.lightrail.project.v1 import project_pb2, project_pb2_grpc, source_pb2, source_pb2_grpc
 from libs.rpc import Peer
+from services.build.app.fetching import SourceSecrets
 from services.build.app.ports import ServiceRef, Variables
 from services.build.domain.model import Build
 
@@ -16,6 +20,7 @@ class PeerProjects:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._stub = project_pb2_grpc.ProjectServiceStub(peer.channel)
+        self._sources = source_pb2_grpc.SourceServiceStub(peer.channel)
 
     async def service(self, ctx: Ctx, service_id: str) -> ServiceRef:
         """The service as the caller sees it; NotFound when it is not the caller's."""
@@ -35,6 +40,24 @@ class PeerProjects:
             root_directory=settings.root_directory,
             kind=settings.kind,
         )
+
+    async def secrets(self, build: Build) -> SourceSecrets:
+        """What opens the repository of the build's service."""
+        request = source_pb2.OpenSourceRequest(service_id=build.service_id, environment_id=build.environment_id)
+        answer = await self._peer.call(self._sources.OpenSource, request, platform("build"))
+        return SourceSecrets(
+            url=answer.source.git_url,
+            username=answer.source.username,
+            password=Secret(answer.password) if answer.password else None,
+            private_key=Secret(answer.private_key) if answer.private_key else None,
+            known_hosts=tuple(answer.known_hosts),
+            watch_paths=tuple(answer.source.watch_paths),
+        )
+
+    async def keep_host_keys(self, build: Build, lines: Sequence[str]) -> None:
+        """Remembers keys of hosts seen for the first time."""
+        request = source_pb2.KeepHostKeysRequest(service_id=build.service_id, known_hosts=lines)
+        await self._peer.call(self._sources.KeepHostKeys, request, platform("build"))
 
     async def variables(self, build: Build) -> Variables:
         """The rendered variables, sealed ones included."""

@@ -11,7 +11,8 @@ from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan, PlanSettings
 from libs.plans.tree import Tree
 from services.build.app.building import Builder, Built, Scanner
-from services.build.app.ports import Builds, Job, Lease, Projects, Snapshots, Variables
+from services.build.app.fetching import Fetching
+from services.build.app.ports import Builds, Job, Lease, Projects, Variables
 from services.build.app.stages import Board
 from services.build.app.writer import Writer
 from services.build.domain.log import credentials
@@ -34,13 +35,13 @@ class Pipeline:
     """From a snapshot to an artifact; without a scanner nothing is scanned, and the stage says so."""
 
     builds: Builds
-    snapshots: Snapshots
+    fetching: Fetching
     projects: Projects
     builder: Builder
     scanner: Scanner | None = None
 
     async def run(self, attempt: Attempt) -> Artifact:
-        """Goes through all stages. BuildFault when something of the user's fails."""
+        """Goes through all stages. BuildFault when something of the user's fails, NothingChanged when it need not."""
         job, tree, settings = await self._fetch(attempt)
         plan = await self._detect(attempt, tree, settings)
         built = await self._made(attempt, job, plan)
@@ -52,12 +53,12 @@ class Pipeline:
     async def _fetch(self, attempt: Attempt) -> tuple[Job, Tree, PlanSettings]:
         build, writer = attempt.build, attempt.writer
         async with attempt.board.stage(StageName.FETCH) as note:
-            found = await self.snapshots.get(build.snapshot_id, [build.workspace_id])
-            if found is None:
-                raise BuildFault(f"The source {build.snapshot_id} is not there any more.", hint="Upload it again.")
             settings, variables = await self._told(build)
-            writer.hide(variables.secrets | credentials(variables.values.values()) | self.builder.secrets)
-            job = Job(build, found[0].digest, variables)
+            opening = await self.fetching.secrets(build)
+            secrets = variables.secrets | credentials(variables.values.values()) | self.builder.secrets
+            writer.hide(secrets | opening.values)
+            snapshot = await self.fetching.snapshot(build, attempt.lease, opening, writer)
+            job = Job(build, snapshot.digest, variables)
             tree = await self.builder.fetch(job)
             note.detail = f"{len(tree.files)} file{'' if len(tree.files) == 1 else 's'}"
         return job, tree, settings

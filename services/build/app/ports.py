@@ -106,6 +106,10 @@ class Builds(Protocol):
         """Notes what will be done."""
         ...
 
+    async def fetched(self, lease: Lease, snapshot_id: str) -> bool:
+        """Notes the source it was fetched as; False when the lease is lost."""
+        ...
+
     async def staged(self, lease: Lease, stages: Sequence[Stage]) -> None:
         """Notes how far it is; nothing when the lease is lost."""
         ...

@@ -9,11 +9,12 @@ from libs.kernel.ids import new_id
 from services.build.app.calloff import CallOff
 from services.build.app.ports import Builds
 from services.build.domain.model import Build, BuildState
+from services.build.domain.source import GitWish
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be built; no snapshot: nothing."""
+    """What is to be built; neither a snapshot nor a commit: nothing."""
 
     deployment_id: str
     workspace_id: str
@@ -21,6 +22,7 @@ class Wanted:
     service_id: str
     environment_id: str
     snapshot_id: str
+    git: GitWish | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Reactions:
 
     async def deployment_requested(self, wanted: Wanted) -> None:
         """Queues a build, once per deployment; nothing when there is nothing to build."""
-        if not wanted.snapshot_id:
+        if not wanted.snapshot_id and wanted.git is None:
             return
         await self.builds.add(
             Build(
@@ -46,6 +48,7 @@ class Reactions:
                 snapshot_id=wanted.snapshot_id,
                 state=BuildState.QUEUED,
                 created_at=self.clock.now(),
+                git=wanted.git,
             )
         )
 

@@ -16,8 +16,9 @@ from services.build.app.ports import Artifacts, Builds, Facts, Lease, Log, Work
 from services.build.app.stages import Board
 from services.build.app.wakes import Wakes
 from services.build.app.writer import PERIOD, Writer
-from services.build.domain.facts import BuildFailed, BuildStarted, BuildSucceeded
+from services.build.domain.facts import BuildFailed, BuildSkipped, BuildStarted, BuildSucceeded
 from services.build.domain.model import MOST_ATTEMPTS, Artifact, Build, BuildState
+from services.build.domain.source import NothingChanged
 
 # Seconds a dead process's build waits for another.
 LEASE: Final = 8.0
@@ -34,6 +35,13 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Needless:
+    """Nobody's fault: there is nothing to build, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Broken:
     """The platform's fault: worth another try."""
 
@@ -42,7 +50,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a build ended here (succeeded, failed, cancelled), and after how many seconds."""
+    """How a build ended here (succeeded, failed, skipped, cancelled), and after how many seconds."""
 
     how: str
     seconds: float
@@ -85,8 +93,7 @@ class BuildRunner:
             await self._give_back(lease)
             raise
         await self.builder.clean(build.id)
-        how = "cancelled" if outcome is None else "succeeded" if isinstance(outcome, Artifact) else "failed"
-        return Ended(how, self.clock.monotonic() - begun)
+        return Ended(_how(outcome), self.clock.monotonic() - begun)
 
     async def _gave_up(self, build_id: str) -> bool:
         """Fails a build that ended its process again and again: it would go on to end the platform's."""
@@ -114,7 +121,7 @@ class BuildRunner:
                 await self.facts.record(BuildStarted(build.id, build.deployment_id, build.workspace_id))
         return build, Lease(build.id, self.owner, build.attempt)
 
-    async def _guarded(self, attempt: Attempt) -> Artifact | Fault | Broken | None:
+    async def _guarded(self, attempt: Attempt) -> Artifact | Fault | Needless | Broken | None:
         """What came of it; None when the build was called off or taken over meanwhile."""
         async with asyncio.TaskGroup() as group:
             work = group.create_task(self._attempt(attempt), name=f"build:{attempt.build.id}")
@@ -127,7 +134,7 @@ class BuildRunner:
                 task.cancel()
         return None if work.cancelled() else work.result()
 
-    async def _attempt(self, attempt: Attempt) -> Artifact | Fault | Broken:
+    async def _attempt(self, attempt: Attempt) -> Artifact | Fault | Needless | Broken:
         time = asyncio.timeout(self.deadline)
         try:
             if attempt.build.attempt > 1:
@@ -137,12 +144,14 @@ class BuildRunner:
                 return await self.pipeline.run(attempt)
         except BuildFault as fault:
             return Fault(str(fault))
+        except NothingChanged as why:
+            return Needless(str(why))
         except Exception as error:  # noqa: BLE001 - any other fault is the platform's: told apart here, raised in run()
             if isinstance(error, TimeoutError) and time.expired():
                 return Fault(f"The build took longer than {_minutes(self.deadline)}, so it was stopped.")
             return Broken(error)
 
-    async def _watch(self, lease: Lease, work: asyncio.Task[Artifact | Fault | Broken]) -> None:
+    async def _watch(self, lease: Lease, work: asyncio.Task[Artifact | Fault | Needless | Broken]) -> None:
         """Keeps the lease, and stops the work when it is lost."""
         renewed = self.clock.monotonic()
         while not work.done():
@@ -167,7 +176,7 @@ class BuildRunner:
             except Unavailable:
                 continue  # the lines wait, and so do the programs once there are too many
 
-    async def _settle(self, attempt: Attempt, outcome: Artifact | Fault | Broken) -> None:
+    async def _settle(self, attempt: Attempt, outcome: Artifact | Fault | Needless | Broken) -> None:
         build, lease, writer = attempt.build, attempt.lease, attempt.writer
         if isinstance(outcome, Broken):
             if build.attempt < MOST_ATTEMPTS:
@@ -177,14 +186,20 @@ class BuildRunner:
             outcome = Fault(f"The platform could not build this, {MOST_ATTEMPTS} times: {outcome.error}")
         if isinstance(outcome, Fault):
             await writer.say("publish", f"Build failed: {outcome.reason}")
+        elif isinstance(outcome, Needless):
+            await writer.say("fetch", f"Skipped: {outcome.reason}")
         else:
             await writer.say("publish", f"artifact {outcome.digest}")
         await writer.write()
         now = self.clock.now()
         async with self.work():
-            await self.builds.staged(lease, attempt.board.ended(outcome.reason if isinstance(outcome, Fault) else ""))
+            reason = "" if isinstance(outcome, Artifact) else outcome.reason
+            await self.builds.staged(lease, attempt.board.ended(reason))
             if isinstance(outcome, Artifact):
                 await self._succeed(build, lease, outcome)
+            elif isinstance(outcome, Needless):
+                if await self.builds.finish(lease, BuildState.CANCELLED, now, reason=reason):
+                    await self.facts.record(BuildSkipped(build.id, build.deployment_id, build.workspace_id, reason))
             elif await self.builds.finish(lease, BuildState.FAILED, now, reason=outcome.reason):
                 await self.facts.record(BuildFailed(build.id, build.deployment_id, build.workspace_id, outcome.reason))
         self.wakes.wake(build.id)
@@ -202,6 +217,14 @@ class BuildRunner:
             await self.builds.release(lease, self.clock.now())
         except Unavailable:
             return  # the lease runs out by itself, and what is wrong is being raised
+
+
+def _how(outcome: Artifact | Fault | Needless | Broken | None) -> str:
+    if outcome is None:
+        return "cancelled"
+    if isinstance(outcome, Artifact):
+        return "succeeded"
+    return "skipped" if isinstance(outcome, Needless) else "failed"
 
 
 def _minutes(seconds: float) -> str:

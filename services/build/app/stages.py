@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from libs.kernel.clock import Clock
 from libs.plans.faults import BuildFault
 from services.build.app.ports import Builds, Lease
+from services.build.domain.source import NothingChanged
 from services.build.domain.stages import NOTHING_DONE, Stage, StageName, StageState, settled
 
 
@@ -38,6 +39,9 @@ class Board:
         note = Note()
         try:
             yield note
+        except NothingChanged as why:
+            self._set(name, state=StageState.SUCCEEDED, finished_at=self._clock.now(), detail=str(why))
+            raise
         except BuildFault as fault:
             self._set(name, state=StageState.FAILED, finished_at=self._clock.now(), detail=str(fault))
             raise

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.build.domain.source import Commit
+
 
 @dataclass(frozen=True, slots=True)
 class SnapshotStored:
@@ -56,4 +58,25 @@ class BuildCancelled:
     superseded_by: str = ""
 
 
-BuildFact = SnapshotStored | BuildStarted | BuildSucceeded | BuildFailed | BuildCancelled
+@dataclass(frozen=True, slots=True)
+class BuildSkipped:
+    """No watched file has changed since what is live."""
+
+    build_id: str
+    deployment_id: str
+    workspace_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFetched:
+    """A commit was fetched and kept as a snapshot."""
+
+    build_id: str
+    deployment_id: str
+    workspace_id: str
+    snapshot_id: str
+    commit: Commit
+
+
+BuildFact = SnapshotStored | BuildStarted | BuildSucceeded | BuildFailed | BuildCancelled | BuildSkipped | SourceFetched

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from services.build.domain.source import GitWish
 from services.build.domain.stages import NOTHING_DONE, Stage, settled
 
 
@@ -76,6 +77,8 @@ class Build:
     attempt: int = 0
     # Why it has not begun, while it is queued.
     waiting: str = ""
+    # What is to be fetched; None: it was uploaded.
+    git: GitWish | None = None
     # Those of its last attempt; empty: none has begun.
     stages: tuple[Stage, ...] = ()
 

@@ -12,9 +12,11 @@ from services.build.domain.facts import (
     BuildCancelled,
     BuildFact,
     BuildFailed,
+    BuildSkipped,
     BuildStarted,
     BuildSucceeded,
     SnapshotStored,
+    SourceFetched,
 )
 
 SUBJECTS: Final[dict[type[BuildFact], str]] = {
@@ -23,6 +25,8 @@ SUBJECTS: Final[dict[type[BuildFact], str]] = {
     BuildSucceeded: "lightrail.build.build.succeeded.v1",
     BuildFailed: "lightrail.build.build.failed.v1",
     BuildCancelled: "lightrail.build.build.cancelled.v1",
+    BuildSkipped: "lightrail.build.build.skipped.v1",
+    SourceFetched: "lightrail.build.source.fetched.v1",
 }
 
 
@@ -32,7 +36,7 @@ def encode(fact: BuildFact) -> NewFact:
     return NewFact(SUBJECTS[type(fact)], fact.workspace_id, correlation, _payload(fact).SerializeToString())
 
 
-def _payload(fact: BuildFact) -> Message:
+def _payload(fact: BuildFact) -> Message:  # noqa: PLR0911 - one for each fact
     match fact:
         case SnapshotStored():
             return events_pb2.SnapshotStored(
@@ -66,4 +70,21 @@ def _payload(fact: BuildFact) -> Message:
                 deployment_id=fact.deployment_id,
                 workspace_id=fact.workspace_id,
                 superseded_by=fact.superseded_by,
+            )
+        case BuildSkipped():
+            return events_pb2.BuildSkipped(
+                build_id=fact.build_id,
+                deployment_id=fact.deployment_id,
+                workspace_id=fact.workspace_id,
+                reason=fact.reason,
+            )
+        case SourceFetched():
+            return events_pb2.SourceFetched(
+                build_id=fact.build_id,
+                deployment_id=fact.deployment_id,
+                workspace_id=fact.workspace_id,
+                snapshot_id=fact.snapshot_id,
+                commit=fact.commit.sha,
+                message=fact.commit.message,
+                author=fact.commit.author,
             )

@@ -9,6 +9,7 @@ from libs.facts import Fact, Handler
 from libs.protogen.lightrail.deploy.v1 import events_pb2
 from libs.protogen.lightrail.project.v1 import events_pb2 as project
 from services.build.app.reactions import Reactions, Wanted
+from services.build.domain.source import GitWish
 
 DEPLOY: Final = "deploy"
 PROJECT: Final = "project"
@@ -40,6 +41,11 @@ def to_deploy(reactions: Reactions) -> Mapping[str, Handler]:
                 service_id=message.service_id,
                 environment_id=message.environment_id,
                 snapshot_id="" if message.artifact_digest else message.snapshot_id,
+                git=(
+                    GitWish(message.git_url, message.git_ref, message.push_id, message.base_commit)
+                    if message.git and not message.artifact_digest
+                    else None
+                ),
             )
         )
 

@@ -11,13 +11,14 @@ from libs.plans.plan import BuildPlan
 from services.build.app.ports import Lease
 from services.build.domain.model import Build, BuildState
 from services.build.domain.queue import Waiting
+from services.build.domain.source import wish_of
 from services.build.domain.stages import Stage, stage_of
 
 # NOTIFY channel that says a build may be ready to begin.
 CHANNEL: Final = "build_queue"
 _FIELDS: Final = (
     "id, workspace_id, project_id, service_id, environment_id, deployment_id, snapshot_id, state, created_at, reason,"
-    " provider, artifact_digest, started_at, finished_at, attempt, stages, waiting"
+    " provider, artifact_digest, started_at, finished_at, attempt, stages, waiting, git"
 )
 _TENANT: Final = "($2::text[] is null or workspace_id = any($2))"
 _HELD: Final = "id = $1 and lease_owner = $2 and attempt = $3 and state = 'running'"
@@ -34,7 +35,7 @@ class PostgresBuilds:
         async with self._db.tx() as tx:
             added = await tx.execute(
                 "insert into builds (id, workspace_id, project_id, service_id, environment_id, deployment_id,"
-                " snapshot_id, state, created_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+                " snapshot_id, state, created_at, git) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
                 " on conflict (deployment_id) do nothing",
                 build.id,
                 build.workspace_id,
@@ -45,6 +46,7 @@ class PostgresBuilds:
                 build.snapshot_id,
                 build.state.value,
                 build.created_at,
+                build.git.document() if build.git else None,
             )
             await tx.execute("select pg_notify($1, $2)", CHANNEL, build.id)
         return added > 0
@@ -148,6 +150,11 @@ class PostgresBuilds:
         statement = f"update builds set provider = $4, plan = $5 where {_HELD}"  # noqa: S608 - constants
         await self._db.execute(statement, lease.build_id, lease.owner, lease.attempt, plan.provider, plan.document())
 
+    async def fetched(self, lease: Lease, snapshot_id: str) -> bool:
+        """Notes the source it was fetched as; False when the lease is lost."""
+        statement = f"update builds set snapshot_id = $4 where {_HELD}"  # noqa: S608 - constants
+        return await self._db.execute(statement, lease.build_id, lease.owner, lease.attempt, snapshot_id) > 0
+
     async def staged(self, lease: Lease, stages: Sequence[Stage]) -> None:
         """Notes how far it is."""
         statement = f"update builds set stages = $4 where {_HELD}"  # noqa: S608 - constants
@@ -224,4 +231,5 @@ class PostgresBuilds:
 
 def _build(row: Row) -> Build:
     stages = tuple(stage_of(document) for document in row["stages"])
-    return Build(**{**row, "state": BuildState(row["state"]), "stages": stages})
+    git = wish_of(row["git"]) if row["git"] is not None else None
+    return Build(**{**row, "state": BuildState(row["state"]), "stages": stages, "git": git})

@@ -10,7 +10,7 @@ from libs.protogen.lightrail.auth.v1 import auth_pb2_grpc
 from libs.protogen.lightrail.build.v1 import build_pb2_grpc, upkeep_pb2_grpc
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2_grpc
 from libs.protogen.lightrail.metering.v1 import metering_pb2_grpc
-from libs.protogen.lightrail.project.v1 import project_pb2_grpc
+from libs.protogen.lightrail.project.v1 import project_pb2_grpc, source_pb2_grpc
 from libs.rpc import Peer
 
 StubT = TypeVar("StubT")
@@ -31,6 +31,7 @@ class Backend:
         auth, project, build, deploy, metering = map(peer, ("auth", "project", "build", "deploy", "metering"))
         self.auth = Service(auth, auth_pb2_grpc.AuthServiceStub(auth.channel))
         self.project = Service(project, project_pb2_grpc.ProjectServiceStub(project.channel))
+        self.sources = Service(project, source_pb2_grpc.SourceServiceStub(project.channel))
         self.build = Service(build, build_pb2_grpc.BuildServiceStub(build.channel))
         self.upkeep = Service(build, upkeep_pb2_grpc.BuildUpkeepServiceStub(build.channel))
         self.deploy = Service(deploy, deploy_pb2_grpc.DeploymentServiceStub(deploy.channel))

@@ -27,6 +27,7 @@ BEARER: Final = HTTPBearer(
 )
 AUTH: Final = "lightrail.auth.v1.AuthService"
 PROJECT: Final = "lightrail.project.v1.ProjectService"
+SOURCE: Final = "lightrail.project.v1.SourceService"
 BUILD: Final = "lightrail.build.v1.BuildService"
 UPKEEP: Final = "lightrail.build.v1.BuildUpkeepService"
 DEPLOY: Final = "lightrail.deploy.v1.DeploymentService"

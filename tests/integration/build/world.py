@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from libs.testing.faults import Faulty, Plan
 from services.build.app.building import Built, Scanner
 from services.build.app.builds import BuildDesk
 from services.build.app.calloff import CallOff
+from services.build.app.fetching import Checkout, Fetching, SourceSecrets
 from services.build.app.pipeline import Pipeline
 from services.build.app.ports import Job, Output, ServiceRef, Variables
 from services.build.app.queue import Queue
@@ -32,6 +33,7 @@ from services.build.app.uploads import Uploads
 from services.build.app.wakes import Wakes
 from services.build.domain.model import Artifact, Build, Layer, Snapshot
 from services.build.domain.queue import Free, Rules
+from services.build.domain.source import Commit, GitWish
 from services.build.events.codec import encode
 from services.build.loops.builds import BuildLoop
 from services.build.store.artifacts import OutboxFacts, PostgresArtifacts, PostgresSnapshots
@@ -103,6 +105,8 @@ class ToldProjects:
     services: dict[str, ServiceRef] = field(default_factory=dict)
     told: PlanSettings = field(default_factory=PlanSettings)
     given: Variables = field(default_factory=Variables)
+    opened: SourceSecrets = field(default_factory=SourceSecrets)
+    kept: list[str] = field(default_factory=list)
 
     async def service(self, ctx: Ctx, service_id: str) -> ServiceRef:
         found = self.services.get(service_id)
@@ -116,6 +120,27 @@ class ToldProjects:
 
     async def variables(self, build: Build) -> Variables:
         return self.given
+
+    async def secrets(self, build: Build) -> SourceSecrets:
+        return self.opened
+
+    async def keep_host_keys(self, build: Build, lines: Sequence[str]) -> None:
+        self.kept += lines
+
+
+@dataclass
+class ToldRepositories:
+    """Repositories with the one commit it is told of."""
+
+    commit: Commit = field(default_factory=lambda: Commit("c" * 40, "First things first", "Ada"))
+    changed: tuple[str, ...] | None = None
+    host_keys: tuple[str, ...] = ()
+    fetched: int = 0
+
+    async def fetch(self, build: Build, wish: GitWish, secrets: SourceSecrets, output: Output) -> Checkout:
+        self.fetched += 1
+        await output.say("fetch", f"{wish.url} {secrets.username}")
+        return Checkout("sha256:" + "2" * 64, 20, self.commit, self.changed, self.host_keys)
 
 
 class ToldMachine:
@@ -168,6 +193,16 @@ class World:
         self.uploads = Uploads(db.tx, facts, self.snapshots, Kept(), self.projects, clock)
         self.builder.wrapped = faulty
         builder = faulty(self.builder)
+        self.repositories = ToldRepositories()
+        self.fetching = Fetching(
+            db.tx,
+            facts,
+            builds,
+            faulty(self.snapshots),
+            faulty(self.projects),
+            faulty(self.repositories),
+            clock,
+        )
         self.runner = BuildRunner(
             work=db.tx,
             facts=facts,
@@ -175,7 +210,7 @@ class World:
             log=log,
             artifacts=faulty(self.artifacts),
             builder=builder,
-            pipeline=Pipeline(builds, faulty(self.snapshots), faulty(self.projects), builder, scanner),
+            pipeline=Pipeline(builds, self.fetching, faulty(self.projects), builder, scanner),
             wakes=self.wakes,
             clock=clock,
             owner=new_id("run", clock),

@@ -15,7 +15,7 @@ from libs.testing.clock import VirtualClock
 from libs.testing.faults import Faulty, Plan
 from services.deploy.app.commands import Commands, NewDeployment
 from services.deploy.app.journal import Journal
-from services.deploy.app.ports import Filter, Service, Variables
+from services.deploy.app.ports import Filter, Service, Source, Variables
 from services.deploy.app.queries import Queries
 from services.deploy.app.reactions import Reactions
 from services.deploy.app.rollout import Rollout
@@ -45,6 +45,7 @@ class Others:
     variables: dict[str, str] = field(default_factory=lambda: {"NAME": "value"})
     secret_names: tuple[str, ...] = ()
     render_error: Exception | None = None
+    origin: Source = field(default_factory=Source)
     # What exists in the workspace "wsp_a".
     alive: set[str] = field(default_factory=lambda: {"svc_a", "env_a", "prj_a"})
     published: list[tuple[str, tuple[Endpoint, ...], int]] = field(default_factory=list)
@@ -54,6 +55,9 @@ class Others:
         if ctx.workspaces is not None and "wsp_a" not in ctx.workspaces:
             raise NotFound("Service does not exist.")
         return Service(service_id or "svc_a", name or "web", "wsp_a", "prj_a", "env_a", "production", self.settings)
+
+    async def source(self, ctx: Ctx, service_id: str, environment_id: str) -> Source:
+        return self.origin
 
     async def allow(self, ctx: Ctx, *, service_id: str, environment_id: str, project_id: str) -> None:
         named = {id_ for id_ in (service_id, environment_id, project_id) if id_}

@@ -53,6 +53,27 @@ class Instance(Answered):
         )
 
 
+class Git(Answered):
+    """The commit that is deployed."""
+
+    url: str | None = Field(description="Null: it was pushed to the platform.")
+    ref: str | None = Field(description="What was asked for: a branch, a tag or a commit; null: the default branch.")
+    commit: str | None = Field(description="Null while it is not fetched.")
+    message: str | None = Field(description="First line of the commit's message.")
+    author: str | None
+
+    @classmethod
+    def of(cls, wire: deploy_pb2.GitSource) -> Self:
+        """Reads it from its message."""
+        return cls(
+            url=text(wire.url),
+            ref=text(wire.ref),
+            commit=text(wire.commit),
+            message=text(wire.message),
+            author=text(wire.author),
+        )
+
+
 class Deployment(Answered):
     """One try to bring a version of a service live."""
 
@@ -76,6 +97,7 @@ class Deployment(Answered):
     instances: list[Instance]
     variables_version: int
     origin_id: str | None = Field(description="The deployment this one was made from (redeploy, rollback).")
+    git: Git | None = Field(description="Null: its source was uploaded.")
 
     @classmethod
     def of(cls, wire: deploy_pb2.Deployment) -> Self:
@@ -101,17 +123,26 @@ class Deployment(Answered):
             instances=[Instance.of(row) for row in wire.instances],
             variables_version=wire.variables_version,
             origin_id=text(wire.origin_id),
+            git=Git.of(wire.git) if wire.HasField("git") else None,
         )
 
 
+class GitWish(Asked):
+    """A commit to deploy; what is left out is the service's source's."""
+
+    url: Text | None = Field(default=None, description="https://…, ssh://…, or user@host:path")
+    ref: Text | None = Field(default=None, description="Branch, tag or commit; null: the default branch.")
+
+
 class NewDeployment(Asked):
-    """What to deploy: a service, and a snapshot of its source or an image."""
+    """What to deploy: a service, and a snapshot of its source, a commit or an image; none: the service's source."""
 
     service_id: ServiceId | None = None
     service_name: Name | None = Field(default=None, description="Instead of service_id, with environment_id.")
     environment_id: EnvironmentId | None = Field(default=None, description="Null: the project's first environment.")
     snapshot_id: SnapshotId | None = None
     image_url: _Image | None = None
+    git: GitWish | None = None
     replicas: int | None = Field(default=None, ge=1, le=100, description="Null: the service's setting.")
     env_vars: dict[VariableName, LongText] = Field(
         default_factory=dict, max_length=1000, description="Over the service's variables, for this deployment only."
@@ -124,8 +155,8 @@ class NewDeployment(Asked):
             raise ValueError("Give either service_id, or service_name with environment_id.")
         if self.service_name is not None and self.environment_id is None:
             raise ValueError("A service's name is only known in an environment: give environment_id too.")
-        if (self.snapshot_id is None) == (self.image_url is None):
-            raise ValueError("Give either snapshot_id or image_url.")
+        if sum(given is not None for given in (self.snapshot_id, self.image_url, self.git)) > 1:
+            raise ValueError("Give one of snapshot_id, image_url and git.")
         return self
 
     def wire(self, idempotency_key: str) -> deploy_pb2.CreateDeploymentRequest:
@@ -140,6 +171,7 @@ class NewDeployment(Asked):
             env_vars=self.env_vars,
             resources=self.resources.wire() if self.resources else None,
             idempotency_key=idempotency_key,
+            git=deploy_pb2.GitSource(url=self.git.url or "", ref=self.git.ref or "") if self.git else None,
         )
 
 

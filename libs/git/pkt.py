@@ -17,6 +17,7 @@ PACK, PROGRESS, FATAL = 1, 2, 3
 ZERO: Final = "0" * 40
 _HEADER: Final = 4
 _MOST_COMMANDS: Final = 1000
+_LENGTH: Final = re.compile(rb"[0-9a-fA-F]{4}")
 _COMMAND: Final = re.compile(rb"^(?P<old>[0-9a-f]{40}) (?P<new>[0-9a-f]{40}) (?P<ref>[^\0\n]+)$")
 
 
@@ -56,10 +57,9 @@ def lines(data: bytes) -> Iterator[tuple[bytes | None, int]]:
     """Each line, None for a flush, with where it ends. Invalid when the data is cut short or no such lines."""
     at = 0
     while at < len(data):
-        try:
-            length = int(data[at : at + _HEADER], 16)
-        except ValueError as error:
-            raise Invalid("This is not what git sends.") from error
+        if not _LENGTH.match(data, at):
+            raise Invalid("This is not what git sends.")
+        length = int(data[at : at + _HEADER], 16)
         if length == 0:
             at += _HEADER
             yield None, at

@@ -14,8 +14,8 @@ Network = IPv4Network | IPv6Network
 # first 16 (6to4).
 _LAST: Final = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"), ip_network("::/96"))
 _SIX_TO_FOUR: Final = ip_network("2002::/16")
-# Addresses of cloud providers' own services that look public.
-_METADATA: Final = (ip_network("168.63.129.16/32"), ip_network("fd00:ec2::/32"))
+# Addresses of cloud providers' own services, and of protocols, that look public.
+_SPECIAL: Final = (ip_network("168.63.129.16/32"), ip_network("192.0.0.0/24"), ip_network("fd00:ec2::/32"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def _public(address: Address) -> bool:
     return (
         address.is_global
         and not special
-        and not any(address in network for network in _METADATA if network.version == address.version)
+        and not any(address in network for network in _SPECIAL if network.version == address.version)
     )
 
 

@@ -26,8 +26,8 @@ from services.build.adapters.blobs import SweptBlobs
 from services.build.adapters.caches import ToolCaches
 from services.build.adapters.deployments import PeerDeployments
 from services.build.adapters.disk import DiskWatch
-from services.build.adapters.machine import ThisMachine
 from services.build.adapters.git import Git
+from services.build.adapters.machine import ThisMachine
 from services.build.adapters.projects import PeerProjects
 from services.build.adapters.registries import read_registries
 from services.build.adapters.remotes import Remotes

@@ -129,7 +129,7 @@ class GitHost:
 
     def __init__(self, root: Path, *, authority: Path | None = None) -> None:
         self.seen: list[tuple[str, str]] = []
-        self.handler = type("Handler", (_Handler,), {"root": root, "seen": self.seen})
+        self.handler = _handler(root, self.seen)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler)
         self._server.daemon_threads = True
         self._scheme = "http"
@@ -151,6 +151,16 @@ class GitHost:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def _handler(root: Path, seen: list[tuple[str, str]]) -> type[_Handler]:
+    """A handler of one host's own."""
+
+    class Handler(_Handler):
+        pass
+
+    Handler.root, Handler.seen = root, seen
+    return Handler
 
 
 def _certificate(authority: Path) -> tuple[Path, Path]:

@@ -259,7 +259,7 @@ class World:
         """The facts told about it, by their last words, in order."""
         await self.outbox.number()
         facts = await self.outbox.read(0, correlation_id=build.deployment_id)
-        return [fact.subject.removeprefix("lightrail.build.build.").removesuffix(".v1") for fact in facts]
+        return [fact.subject.removesuffix(".v1").rpartition(".")[2] for fact in facts]
 
     async def drive(self) -> None:
         """One look of the loop and all the steps it finds."""

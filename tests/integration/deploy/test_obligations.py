@@ -8,6 +8,7 @@ import pytest
 
 from libs.db import Database
 from libs.testing.faults import Plan, repeats_harmlessly, survives_failure_at_every_step
+from services.deploy.app.reactions import Commit
 from services.deploy.domain.model import Settings
 from services.deploy.store import MIGRATIONS
 from tests.integration.deploy.world import OWNER, UPLOAD, World, deploy, empty_world
@@ -30,6 +31,16 @@ async def cancelled_build(world: World, second: str) -> None:
     await world.react(world.reactions.build_cancelled(second))
 
 
+async def fetched_commit(world: World, second: str) -> None:
+    commit = Commit("c" * 40, "First things first", "Ada")
+    await world.react(world.reactions.source_fetched(second, "snp_c", commit))
+    await world.react(world.reactions.build_succeeded(second, "sha256:2"))
+
+
+async def skipped_build(world: World, second: str) -> None:
+    await world.react(world.reactions.build_skipped(second, "No watched file changed."))
+
+
 async def deleted_service(world: World, _second: str) -> None:
     await world.react(world.reactions.service_deleted("svc_a"))
 
@@ -41,7 +52,7 @@ async def new_variables(world: World, second: str) -> None:
         await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=False))
 
 
-CASES = [new_version, failed_build, cancelled_build, deleted_service, new_variables]
+CASES = [new_version, failed_build, cancelled_build, fetched_commit, skipped_build, deleted_service, new_variables]
 
 
 def scenario(db: Database, act: Act) -> Callable[[Plan], Awaitable[tuple[Callable[[], Awaitable[object]], ...]]]:

@@ -7,12 +7,52 @@ from typing import Any
 from libs.kernel.context import Ctx
 from libs.kernel.errors import Invalid, NotFound
 from libs.kernel.ids import new_id
-from libs.protogen.lightrail.project.v1 import project_pb2, project_pb2_grpc
+from libs.protogen.lightrail.project.v1 import project_pb2, project_pb2_grpc, source_pb2, source_pb2_grpc
 from tests.integration.gateway.world import (
     World,
     seen,
     start_of,
 )
+
+
+class Sources(source_pb2_grpc.SourceServiceServicer):
+    def __init__(self, world: World, projects: Projects) -> None:
+        self.world = world
+        self.projects = projects
+
+    async def GetSource(self, request: Any, context: Any) -> Any:
+        self.projects.service(seen(self.world, "GetSource"), request.service_id)
+        return source_pb2.GetSourceResponse(source=self.world.sources.get(request.service_id))
+
+    async def SetSource(self, request: Any, context: Any) -> Any:
+        self.projects.service(seen(self.world, "SetSource"), request.service_id)
+        kept = self.world.sources.setdefault(request.service_id, source_pb2.Source())
+        kept.CopyFrom(request.source)
+        kept.has_password = bool(request.password)
+        return source_pb2.SetSourceResponse(source=kept)
+
+    async def ClearSource(self, request: Any, context: Any) -> Any:
+        self.projects.service(seen(self.world, "ClearSource"), request.service_id)
+        self.world.sources.pop(request.service_id, None)
+        return source_pb2.ClearSourceResponse()
+
+    async def CreateDeployKey(self, request: Any, context: Any) -> Any:
+        self.projects.service(seen(self.world, "CreateDeployKey"), request.service_id)
+        return source_pb2.CreateDeployKeyResponse(deploy_key="ssh-ed25519 AAAA lightrail")
+
+    async def DeleteDeployKey(self, request: Any, context: Any) -> Any:
+        self.projects.service(seen(self.world, "DeleteDeployKey"), request.service_id)
+        return source_pb2.DeleteDeployKeyResponse()
+
+    async def OpenSource(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError("The gateway opens no source.")
+
+    async def KeepHostKeys(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError("The gateway meets no hosts.")
+
+    async def ForgetHostKeys(self, request: Any, context: Any) -> Any:
+        self.projects.service(seen(self.world, "ForgetHostKeys"), request.service_id)
+        return source_pb2.ForgetHostKeysResponse()
 
 
 class Projects(project_pb2_grpc.ProjectServiceServicer):

@@ -14,10 +14,10 @@ from libs.protogen.lightrail.build.v1 import build_pb2_grpc, upkeep_pb2_grpc
 from libs.protogen.lightrail.common.v1 import facts_pb2, facts_pb2_grpc
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2_grpc
 from libs.protogen.lightrail.metering.v1 import metering_pb2, metering_pb2_grpc
-from libs.protogen.lightrail.project.v1 import project_pb2_grpc
+from libs.protogen.lightrail.project.v1 import project_pb2_grpc, source_pb2_grpc
 from libs.rpc import Server
 from tests.integration.gateway.accounts import Auth
-from tests.integration.gateway.projects import Projects
+from tests.integration.gateway.projects import Projects, Sources
 from tests.integration.gateway.rollouts import Build, Deploy, Upkeep
 from tests.integration.gateway.world import (
     World,
@@ -62,9 +62,11 @@ class Facts(facts_pb2_grpc.FactsServiceServicer):
 
 
 def servicers(world: World) -> list[tuple[Callable[[Any, Any], None], object]]:
+    projects = Projects(world)
     return [
         (auth_pb2_grpc.add_AuthServiceServicer_to_server, Auth(world)),
-        (project_pb2_grpc.add_ProjectServiceServicer_to_server, Projects(world)),
+        (project_pb2_grpc.add_ProjectServiceServicer_to_server, projects),
+        (source_pb2_grpc.add_SourceServiceServicer_to_server, Sources(world, projects)),
         (build_pb2_grpc.add_BuildServiceServicer_to_server, Build(world)),
         (upkeep_pb2_grpc.add_BuildUpkeepServiceServicer_to_server, Upkeep(world)),
         (deploy_pb2_grpc.add_DeploymentServiceServicer_to_server, Deploy(world)),

@@ -15,7 +15,7 @@ from libs.kernel.units import MIB
 from libs.protogen.lightrail.auth.v1 import auth_pb2
 from libs.protogen.lightrail.common.v1 import authorization_pb2, facts_pb2
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2
-from libs.protogen.lightrail.project.v1 import project_pb2
+from libs.protogen.lightrail.project.v1 import project_pb2, source_pb2
 from libs.rpc import Identity, current
 
 EMAIL, PASSWORD, SETUP_TOKEN = "owner@example.test", "correct horse", "one-time"
@@ -39,6 +39,7 @@ class World:
     projects: dict[str, project_pb2.Project] = field(default_factory=dict)
     services: dict[str, project_pb2.Service] = field(default_factory=dict)
     variables: dict[tuple[str, str], dict[str, project_pb2.Variable]] = field(default_factory=dict)
+    sources: dict[str, source_pb2.Source] = field(default_factory=dict)
     snapshots: dict[str, bytes] = field(default_factory=dict)
     deployments: dict[str, deploy_pb2.Deployment] = field(default_factory=dict)
     build_lines: dict[str, list[str]] = field(default_factory=dict)

@@ -204,7 +204,8 @@ class Client(Transport):
     async def create_deploy_key(self, service_id: str, *, renew: bool = False) -> models.DeployKey:
         """The public half of the service's ssh key, which is made when there is none."""
         path = f"/services/{_part(service_id)}/deploy-key"
-        return await self.call("POST", path, models.DeployKey, body={"renew": renew})
+        params: Params = {"renew": "true" if renew else "false"}
+        return await self.call("POST", path, models.DeployKey, params=params)
 
     async def delete_deploy_key(self, service_id: str) -> None:
         """Forgets the service's ssh key."""

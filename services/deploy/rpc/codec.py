@@ -60,7 +60,7 @@ def wanted(request: deploy_pb2.CreateDeploymentRequest) -> NewDeployment:
         service_name=request.service_name,
         snapshot_id=request.snapshot_id,
         image_url=request.image_url,
-        git=(GitSource(request.git.url, request.git.ref, request.git.push_id) if request.HasField("git") else None),
+        git=(GitSource(request.git.url, request.git.ref, request.git.push) if request.HasField("git") else None),
         replicas=request.replicas,
         variables=dict(request.env_vars),
         resources=Resources(
@@ -111,7 +111,7 @@ def _git(model: GitSource | None) -> deploy_pb2.GitSource | None:
     return deploy_pb2.GitSource(
         url=model.url,
         ref=model.ref,
-        push_id=model.push_id,
+        push=model.push_id,
         commit=model.commit,
         message=model.message,
         author=model.author,

@@ -82,9 +82,3 @@ class DeployKey(Answered):
     """The public half of a service's ssh key, as a line of authorized_keys."""
 
     deploy_key: str
-
-
-class NewDeployKey(Asked):
-    """How to make a key."""
-
-    renew: bool = Field(default=False, description="Take a new key's half although there is one.")

@@ -5,14 +5,15 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from libs.protogen.lightrail.project.v1 import source_pb2
 from services.gateway.http.doors import SOURCE, Caller, To, authorized
 from services.gateway.http.models.base import EnvironmentId, ServiceId
-from services.gateway.http.models.sources import DeployKey, NewDeployKey, NewSource, Source
+from services.gateway.http.models.sources import DeployKey, NewSource, Source
 
 router = APIRouter(tags=["sources"])
+Renew = Annotated[bool, Query(description="Make a new key although there is one.")]
 
 
 @router.get("/services/{service_id}/source", operation_id="getSource")
@@ -51,12 +52,12 @@ async def clear_source(
 @router.post("/services/{service_id}/deploy-key", operation_id="createDeployKey")
 async def create_deploy_key(
     service_id: ServiceId,
-    body: NewDeployKey,
     caller: Annotated[Caller, authorized(f"{SOURCE}/CreateDeployKey")],
     to: To,
+    renew: Renew = False,  # noqa: FBT002 - a query parameter
 ) -> DeployKey:
     """Makes the service's ssh key when it has none, and gives its public half."""
-    message = source_pb2.CreateDeployKeyRequest(service_id=service_id, renew=body.renew)
+    message = source_pb2.CreateDeployKeyRequest(service_id=service_id, renew=renew)
     answer = await to.sources.peer.call(to.sources.stub.CreateDeployKey, message, caller.ctx)
     return DeployKey(deploy_key=answer.deploy_key)
 

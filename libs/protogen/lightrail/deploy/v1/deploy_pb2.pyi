@@ -200,7 +200,7 @@ class GitSource(_message.Message):
 
     URL_FIELD_NUMBER: _builtins.int
     REF_FIELD_NUMBER: _builtins.int
-    PUSH_ID_FIELD_NUMBER: _builtins.int
+    PUSH_FIELD_NUMBER: _builtins.int
     COMMIT_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     AUTHOR_FIELD_NUMBER: _builtins.int
@@ -208,8 +208,8 @@ class GitSource(_message.Message):
     """https://…, ssh://…, or user@host:path. Empty in a request: the service's source; in an answer: a push."""
     ref: _builtins.str
     """Branch, tag or commit. Empty: the source's branch, else the repository's default."""
-    push_id: _builtins.str
-    """A push that the platform received; only the platform's own services name one."""
+    push: _builtins.str
+    """The id of a push that the platform received; build names it, and makes sure that it is one of the service's."""
     commit: _builtins.str
     """Known once it is fetched; not read in requests."""
     message: _builtins.str
@@ -220,14 +220,14 @@ class GitSource(_message.Message):
         *,
         url: _builtins.str = ...,
         ref: _builtins.str = ...,
-        push_id: _builtins.str = ...,
+        push: _builtins.str = ...,
         commit: _builtins.str = ...,
         message: _builtins.str = ...,
         author: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "commit", b"commit", "message", b"message", "push_id", b"push_id", "ref", b"ref", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "commit", b"commit", "message", b"message", "push", b"push", "ref", b"ref", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

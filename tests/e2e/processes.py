@@ -124,6 +124,12 @@ def proportional_memory(pid: int) -> int:
     return 0
 
 
+def peak_memory(pid: int) -> int:
+    """Gives the most bytes of memory that a process has ever held."""
+    status = (PROC / str(pid) / "status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024
+
+
 def descendants(pid: int) -> set[int]:
     """Gives a process and everything it started that still lives."""
     parents = {}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from libs.testing.eventually import eventually
-from tests.e2e import archives, wire
+from tests.e2e import archives, processes, wire
 from tests.e2e.application import Application
-from tests.e2e.platform import EMAIL, Platform
+from tests.e2e.platform import EMAIL, Json, Platform
 
 Make = Callable[..., Awaitable[Application]]
 TAR = {"Content-Type": "application/gzip"}
@@ -59,12 +60,33 @@ async def test_an_archive_bomb_is_refused(application: Make) -> None:
     assert answer.status_code in {413, 422}, answer.text
 
 
-async def test_an_upload_of_600_mebibytes_is_refused(application: Make) -> None:
+@pytest.mark.parametrize("length", [600 * archives.MEGABYTE, 0], ids=["declared", "chunked"])
+async def test_an_upload_of_600_mebibytes_is_refused_and_whoever_sends_all_of_it_hears_why(
+    application: Make, length: int
+) -> None:
     app = await application("static-site")
-    path = f"/api/v1/services/{app.id}/snapshots"
-    status, problem = await wire.send(app.platform, path, TAR, archives.flood(600))
+    parts = [part for name, part in (await app.platform.parts()).items() if name in ("gateway", "envoy")]
+    before = [processes.peak_memory(part["pid"]) for part in parts]
+    path = f"/services/{app.id}/snapshots"
+    status, problem = await _send_first(app.platform, path, 600, length, TAR | _bearer(app.platform))
     assert status == 413
     assert "512" in problem["detail"]
+    for part, peak in zip(parts, before, strict=True):
+        assert processes.peak_memory(part["pid"]) - peak < 48 * archives.MEGABYTE, part["name"]
+
+
+async def test_every_refusal_of_a_long_request_is_heard_by_who_sends_before_reading(platform: Platform) -> None:
+    nowhere = "/services/svc_00000000000000000000000000/snapshots"
+    signed_in = _bearer(platform)
+    for path, headers, refusal, said in (
+        (nowhere, TAR, 401, "token"),
+        (nowhere, TAR | signed_in, 404, "not yours"),
+        (nowhere, {"Content-Type": "text/plain"} | signed_in, 422, "tar"),
+        ("/projects", JSON | signed_in, 413, "1.0 MiB"),
+    ):
+        status, problem = await _send_first(platform, path, 32, 32 * archives.MEGABYTE, headers)
+        assert (path, status) == (path, refusal)
+        assert said in problem["detail"]
 
 
 async def test_an_upload_that_says_it_is_too_large_is_refused_at_once(application: Make) -> None:
@@ -163,3 +185,14 @@ async def test_a_wrong_password_and_a_second_setup_are_refused(platform: Platfor
         json={"setup_token": "x" * 40, "email": "thief@example.test", "password": "long enough to be one", "name": "T"},
     )
     assert again.status_code in {401, 403, 409}, again.text
+
+
+async def _send_first(
+    platform: Platform, path: str, megabytes: int, length: int, headers: dict[str, str]
+) -> tuple[int, Json]:
+    pieces = archives.flood(megabytes)
+    return await asyncio.to_thread(wire.send_first, platform, f"/api/v1{path}", headers, pieces, length)
+
+
+def _bearer(platform: Platform) -> dict[str, str]:
+    return {"Authorization": f"Bearer {platform.token}"}

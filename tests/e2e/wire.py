@@ -1,8 +1,9 @@
-"""A client that reads while it still sends: it sees an answer that comes before the end of its request."""
+"""Two clients for answers that come before their request has ended: one reads while it sends, one sends first."""
 
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 from collections.abc import Iterable
 from contextlib import suppress
@@ -13,7 +14,10 @@ PATIENCE_SECONDS = 90
 
 
 async def send(platform: Platform, path: str, headers: dict[str, str], pieces: Iterable[bytes]) -> tuple[int, Json]:
-    """Posts a body in chunks, unless its length is among the headers; gives the status and JSON of the answer."""
+    """Posts a body in chunks, unless its length is among the headers; gives the status and JSON of the answer.
+
+    It reads while it sends, and goes as soon as it has read the JSON, whether the answer has ended or not.
+    """
     chunked = "Content-Length" not in headers
     sent = {
         "Host": "localhost",
@@ -42,8 +46,35 @@ async def send(platform: Platform, path: str, headers: dict[str, str], pieces: I
             name, _, value = line.partition(b":")
             length = int(value) if name.lower() == b"content-length" else length
         content = await reader.readexactly(length)
+        while not _whole(content):
+            content += (await reader.readexactly(int(await reader.readline(), 16) + 2))[:-2]
         sending.cancel()
     writer.close()
     with suppress(ConnectionError):
         await writer.wait_closed()
     return status, json.loads(content)
+
+
+def send_first(
+    platform: Platform, path: str, headers: dict[str, str], pieces: Iterable[bytes], length: int = 0
+) -> tuple[int, Json]:
+    """Posts a body of this length, or in chunks; reads the answer only when everything is sent, as most clients do.
+
+    Blocks; any error while it sends is the test's failure.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", platform.port, timeout=PATIENCE_SECONDS)
+    try:
+        sent = headers | ({"Content-Length": str(length)} if length else {})
+        connection.request("POST", path, iter(pieces), sent, encode_chunked=not length)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def _whole(content: bytes) -> bool:
+    try:
+        json.loads(content)
+    except ValueError:
+        return False
+    return True

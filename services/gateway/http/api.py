@@ -102,7 +102,8 @@ def create_app(parts: Parts) -> FastAPI:
 
 def guarded(app: FastAPI, clock: Clock) -> ASGIApp:
     """The application inside its guard: what a server serves."""
-    return Guard(app, clock=clock, unlimited=_UPLOADS)
+    # Twice the largest upload: whoever sends a little too much is told so.
+    return Guard(app, clock=clock, unlimited=_UPLOADS, dropped=2 * app.state.snapshot_limit)
 
 
 def _openapi(app: FastAPI) -> dict[str, object]:

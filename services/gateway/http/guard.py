@@ -1,4 +1,4 @@
-"""The outermost layer: request ids, trace context, body limits, security headers, counters."""
+"""The outermost layer: request ids, trace context, body limits, refusals in time, security headers, counters."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from libs.kernel.ids import new_id
 from libs.kernel.secret import Secret
 from libs.kernel.units import MIB, show_bytes
 from libs.telemetry import get_logger, inject, span
+from services.gateway.http.linger import Lingering
 from services.gateway.http.problems import problem, respond
 
 # JSON bodies: the largest honest one is a service's variables, 1,000 of 64 KiB at most, sent in parts.
@@ -43,9 +44,11 @@ _SECURITY: Final = {
 class Guard:
     """ASGI middleware around the whole API."""
 
-    def __init__(self, app: ASGIApp, *, clock: Clock, unlimited: re.Pattern[str]) -> None:
+    def __init__(self, app: ASGIApp, *, clock: Clock, unlimited: re.Pattern[str], dropped: int) -> None:
         self._app = app
         self._clock = clock
+        # Bytes of a refused request that are taken in, so that its sender can hear the refusal.
+        self._dropped = dropped
         # Paths whose bodies are streamed on and limited elsewhere.
         self._unlimited = unlimited
 
@@ -61,7 +64,8 @@ class Guard:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         state["traceparent"] = parent if _TRACEPARENT.match(parent) else ""
-        answered = _Answer(send, request_id, scope, self._clock)
+        lingering = Lingering(receive, send, headers, most=self._dropped)
+        receive, answered = lingering.receive, _Answer(lingering.send, request_id, scope, self._clock)
         if scope["path"] in _UNTRACED:
             await self._logged(scope, receive, answered, headers)
             return

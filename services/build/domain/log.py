@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 from urllib.parse import quote
 
@@ -12,66 +14,81 @@ MASK: Final = "•••"
 LONGEST_LINE: Final = 16 * 1024
 # Shorter values are words that any log holds.
 SHORTEST_SECRET: Final = 4
+# Longer values are looked for in parts of at most so many characters.
+LONGEST_PART: Final = 64
+_MASKS: Final = re.compile(f"(?:{MASK}){{2,}}")
 _SPEAKS: Final = re.compile(r"error|fail|cause|unsatisfiable|invalid|not found|cannot|no such|denied", re.IGNORECASE)
 _CREDENTIALS: Final = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
+
+
+class Needles:
+    """The values that no log may show, made ready to be looked for; built once, for they may be many and long.
+
+    A long value is looked for in parts, each of which is masked wherever it stands. So nothing longer than a part
+    ever has to be kept back, and how long that takes does not depend on the values.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        values: set[str] = set()
+        for secret in secrets:
+            # Output is kept line by line; tools print the lines of a key one by one, and parts of an address encoded.
+            for line in (*secret.splitlines(), *secret.strip().splitlines(), quote(secret, safe="")):
+                if len(line) >= SHORTEST_SECRET:
+                    values.update(_parts(line))
+        self._sorted = sorted(values)
+        groups: dict[str, list[str]] = {}
+        for value in sorted(values, key=len, reverse=True):
+            groups.setdefault(value[0], []).append(re.escape(value[1:]))
+        made = (f"{re.escape(first)}(?:{'|'.join(rest)})" for first, rest in groups.items())
+        self.pattern: Final = re.compile("|".join(made)) if groups else None
+        self.longest: Final = max(map(len, values), default=0)
+
+    def begun_by(self, end: str) -> bool:
+        """Whether a value starts with `end` and goes on."""
+        place = bisect_left(self._sorted, end)
+        if place < len(self._sorted) and self._sorted[place] == end:
+            place += 1
+        return place < len(self._sorted) and self._sorted[place].startswith(end)
 
 
 class Masker:
     """Replaces secret values in a stream of text."""
 
-    def __init__(self, secrets: Iterable[str]) -> None:
-        values: set[str] = set()
-        for secret in secrets:
-            # Tools print the lines of a key one by one, and parts of an address percent-encoded.
-            for part in (secret, secret.strip(), *secret.splitlines(), quote(secret, safe="")):
-                if len(part) >= SHORTEST_SECRET:
-                    values.add(part)
-        ordered = sorted(values, key=len, reverse=True)
-        self._pattern = re.compile("|".join(re.escape(value) for value in ordered)) if ordered else None
-        self._values = tuple(ordered)
+    def __init__(self, secrets: Iterable[str] | Needles) -> None:
+        self._needles = secrets if isinstance(secrets, Needles) else Needles(secrets)
         self._held = ""
 
     def feed(self, text: str) -> str:
         """The text that is safe to show now; an end that could begin a secret is kept back."""
-        text = self._held + text
-        if self._pattern is None:
-            self._held = ""
+        text, self._held = self._held + text, ""
+        pattern = self._needles.pattern
+        if pattern is None:
             return text
-        self._held = ""
-        keep = self._beginning(text)
-        shown = self._pattern.sub(MASK, text[: len(text) - keep]) if keep else self._pattern.sub(MASK, text)
-        self._held = text[len(text) - keep :] if keep else ""
-        return shown
+        cut = self._cut(text, pattern)
+        self._held = text[cut:]
+        return pattern.sub(MASK, text[:cut])
 
     def rest(self) -> str:
         """What was kept back, when nothing follows."""
         held, self._held = self._held, ""
-        return self._pattern.sub(MASK, held) if self._pattern else held
+        pattern = self._needles.pattern
+        return pattern.sub(MASK, held) if pattern else held
 
-    def _beginning(self, text: str) -> int:
-        """Length of the longest end of `text` that a longer secret starts with."""
-        longest = min(len(text), max(len(value) for value in self._values) - 1)
-        for length in range(longest, 0, -1):
-            end = text[-length:]
-            if any(len(value) > length and value.startswith(end) for value in self._values):
+    def _cut(self, text: str, pattern: re.Pattern[str]) -> int:
+        """Where the longest end of `text` begins that a longer secret starts with."""
+        for place in range(max(0, len(text) - self._needles.longest + 1), len(text)):
+            if self._needles.begun_by(text[place:]):
                 # A whole secret may reach into what is kept back: keep it back as well, from its start.
-                return self._widened(text, length)
-        return 0
-
-    def _widened(self, text: str, length: int) -> int:
-        if self._pattern is None:
-            return length
-        cut = len(text) - length
-        for match in self._pattern.finditer(text):
-            if match.start() < cut < match.end():
-                return len(text) - match.start()
-        return length
+                near = max(0, place - self._needles.longest)
+                reaching = (match for match in pattern.finditer(text, near) if match.start() < place < match.end())
+                return next((match.start() for match in reaching), place)
+        return len(text)
 
 
 class Lines:
     """Cuts one stream of bytes into masked lines."""
 
-    def __init__(self, secrets: Iterable[str]) -> None:
+    def __init__(self, secrets: Iterable[str] | Needles) -> None:
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._masker = Masker(secrets)
         self._open = ""
@@ -107,8 +124,15 @@ class Lines:
 
 def _clean(line: str) -> str:
     """A line as it is kept: without its carriage returns and NULs, at most 16 KiB."""
-    shown = line.rstrip("\r").rsplit("\r", 1)[-1].replace("\0", "\ufffd")
+    shown = _MASKS.sub(MASK, line.rstrip("\r").rsplit("\r", 1)[-1].replace("\0", "\ufffd"))
     return shown if len(shown) <= LONGEST_LINE else shown[:LONGEST_LINE] + " … (cut: the line is longer than 16 KiB)"
+
+
+def _parts(value: str) -> list[str]:
+    """The value in parts of about the same length, none of them short when the value is long."""
+    count = -(-len(value) // LONGEST_PART)
+    cuts = [len(value) * number // count for number in range(count + 1)]
+    return [value[start:end] for start, end in pairwise(cuts)]
 
 
 def credentials(values: Iterable[str]) -> set[str]:

@@ -28,7 +28,7 @@ from services.build.adapters.slug import SlugBuilder
 from services.build.adapters.steps import Commands
 from services.build.adapters.tools import Tools, find_uv
 from services.build.adapters.workdir import WorkDirs
-from services.build.app.ports import Job, Variables
+from services.build.app.ports import Job, Output, Variables
 from services.build.domain.log import Lines
 from services.build.domain.model import Artifact, Build, BuildState, Layer
 
@@ -109,6 +109,7 @@ class Site:
         *,
         workspace: str = "wsp_1",
         variables: Mapping[str, str] | None = None,
+        output: Output | None = None,
         **settings: Any,
     ) -> Artifact:
         """Uploads and builds a source: a folder, or texts by path."""
@@ -125,7 +126,7 @@ class Site:
         job = Job(build, digest, Variables(variables or {}))
         try:
             plan = make_plan(await self.builder.fetch(job), PlanSettings(**settings))
-            built = await self.builder.build(job, plan, self.heard)
+            built = await self.builder.build(job, plan, output or self.heard)
             if plan.test is not None:
                 await built.test(plan.test, self.heard)
             return await built.publish(self.heard)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import resource
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -13,8 +16,14 @@ import pytest_asyncio
 from libs.kernel.units import MIB
 from libs.plans.faults import BuildFault
 from libs.runtime.clock import SystemClock
-from services.build.adapters.disk import DiskWatch
-from tests.integration.build.sites import Site
+from services.build.adapters.disk import DiskWatch, _processes
+from services.build.app import writer
+from services.build.app.ports import Lease, Log
+from services.build.app.wakes import Wakes
+from services.build.app.writer import Writer
+from services.build.domain.model import LogLine
+from tests.integration.build.sites import EXAMPLES, Heard, Site
+from tests.integration.build.world import running
 
 CLOSED = "[build]\nnetwork = false\n"
 DIAL = """
@@ -82,3 +91,148 @@ async def test_a_build_is_stopped_before_the_machine_has_no_disk_left(open_folde
 async def test_a_build_within_its_disk_is_let_alone(open_folder: Path) -> None:
     site = await Site.open(open_folder / "modest", disk=DiskWatch(24 * MIB, 0, SystemClock()))
     await site.build({"main.py": "1\n"}, build_command="head -c 8M /dev/zero > some && sleep 1")
+
+
+class Kept:
+    """A log in memory, as far as a writer needs it."""
+
+    def __init__(self) -> None:
+        self.lines: list[LogLine] = []
+
+    async def append(self, _lease: Lease, lines: Sequence[LogLine]) -> bool:
+        self.lines += lines
+        return True
+
+
+async def test_an_endless_printer_takes_no_memory_and_lets_others_have_their_turn(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # So that the limit is reached early, however busy this machine is.
+    monkeypatch.setattr(writer, "MOST_LINES", 5_000)
+    kept, late = Kept(), list[float]()
+    log = Writer(cast("Log", kept), Lease("bld_1", "run_1", 1), Wakes(), site.clock, after=0)
+    loop = asyncio.get_running_loop()
+
+    async def others() -> None:
+        # What the platform's other calls are to the same loop.
+        while True:
+            due = loop.time() + 0.01
+            await site.clock.sleep(0.01)
+            late.append(loop.time() - due)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    async with running(others()):
+        command = "timeout 2 yes 'a line that says nothing and never ends' || echo ended"
+        await site.build({"main.py": "1\n"}, build_command=command, output=log)
+    await log.write()
+    texts = [line.text for line in kept.lines]
+    assert 5_000 < len(texts) < 5_100
+    assert any("the rest is not kept" in text for text in texts)
+    # It printed gigabytes, should it have been let; in KiB.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 128 * 1024
+    assert sorted(late)[len(late) * 95 // 100] < 0.25
+
+
+# At most 700 children, each of which ends by itself.
+FORKS = """
+import os, time
+made = 0
+for _ in range(700):
+    try:
+        if os.fork() == 0:
+            time.sleep(3)
+            os._exit(0)
+    except OSError:
+        break
+    made += 1
+print("forked", made)
+"""
+# Looks for what another build wrote, wherever a process may look.
+SNOOP = """
+import glob, os, sys
+found = []
+for pattern in ("/proc/[0-9]*/environ", "/proc/[0-9]*/cmdline", "/proc/[0-9]*/root/app/*", "/proc/[0-9]*/cwd/*", *sys.argv[1:]):
+    for path in glob.glob(pattern):
+        try:
+            with open(path, "rb") as file:
+                if b"treasure" + b"-of-the-other" in file.read(1 << 20):
+                    found.append(path)
+        except OSError:
+            pass
+print("found", sorted(path for path in found if "snoop" not in path))
+"""
+
+
+async def test_a_fork_bomb_ends_at_its_cap_and_leaves_nothing_running(site: Site) -> None:
+    await site.build({"main.py": "1\n", "bomb.py": FORKS}, build_command="python bomb.py")
+    made = next(int(line.split()[1]) for line in site.heard.lines if line.startswith("forked"))
+    assert 10 < made < 512
+    if os.geteuid() == 0:
+        assert _processes(site.sandbox.uid("build:wsp_1")) == []
+
+
+@pytest.mark.parametrize("neighbour", ["wsp_1", "wsp_2"])
+async def test_a_build_reads_nothing_of_another_build_that_runs_beside_it(site: Site, neighbour: str) -> None:
+    secret = "treasure-of-the-other"
+    begun = asyncio.Event()
+
+    class Victim(Heard):
+        async def chunk(self, step: str, stream: str, data: bytes) -> None:
+            await super().chunk(step, stream, data)
+            if b"guarding" in data:
+                begun.set()
+
+    keep = "echo $TREASURE > treasure.txt && echo $TREASURE > /cache/uv/mine-$TREASURE && echo guarding && sleep 30"
+    places = [f"{site.home}/build/work/*/source/*", f"{site.home}/build/*/*", f"{site.home}/*", "/tmp/*", "/dev/shm/*"]
+
+    async def guard() -> None:
+        source, told = {"main.py": "1\n", "snoop.txt": ""}, {"TREASURE": secret}
+        await site.build(source, workspace="wsp_1", variables=told, build_command=keep, output=Victim())
+
+    async with running(guard()):
+        await asyncio.wait_for(begun.wait(), 30)
+        await site.build(
+            {"main.py": "1\n", "snoop.py": SNOOP},
+            workspace=neighbour,
+            build_command=f"python snoop.py {' '.join(repr(place) for place in places)}; ls /cache/uv",
+        )
+    assert "found []" in site.heard.lines
+    # Downloads are shared within a workspace, and with nobody else.
+    assert (f"mine-{secret}" in site.heard.lines) is (neighbour == "wsp_1")
+
+
+async def test_a_build_reads_none_of_the_platforms_files(site: Site) -> None:
+    (site.home / "keys").mkdir(mode=0o755)
+    (site.home / "keys" / "identity").write_text("treasure-of-the-other")
+    places = [
+        str(site.home),
+        f"{site.home}/keys/*",
+        "/etc/shadow",
+        "/root/*",
+        "/root/.*",
+        "/home/*/*",
+        "/var/run/docker.sock",
+    ]
+    command = f"python snoop.py {' '.join(map(repr, places))}; for p in {' '.join(places)}; do cat $p 2>/dev/null && echo read $p; done; true"
+    await site.build({"main.py": "1\n", "snoop.py": SNOOP}, build_command=command)
+    assert "found []" in site.heard.lines
+    assert not [line for line in site.heard.lines if line.startswith("read ")]
+
+
+async def test_a_secret_is_in_no_layer_no_manifest_and_no_log(site: Site) -> None:
+    secret = "sk-live-4242-never-shown"
+    kept = Kept()
+    log = Writer(cast("Log", kept), Lease("bld_1", "run_1", 1), Wakes(), site.clock, after=0)
+    log.hide({secret})
+    command = "echo the token is $TOKEN and env says && env && python -c 'import os; print(os.environ[\"TOKEN\"])'"
+    artifact = await site.build(EXAMPLES / "flask-pip", variables={"TOKEN": secret}, build_command=command, output=log)
+    await log.write()
+    texts = "\n".join(line.text for line in kept.lines)
+    assert "the token is •••" in texts
+    assert secret not in texts
+    assert secret not in str(artifact.manifest())
+    for layer in artifact.layers:
+        folder = await site.unpacked(artifact, layer.mount)
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
+        assert files
+        assert not [path for path in files if secret.encode() in path.read_bytes()]

@@ -13,6 +13,7 @@ from libs.runtime.clock import SystemClock
 from libs.testing.clock import VirtualClock
 from libs.testing.eventually import eventually
 from libs.testing.faults import Plan, repeats_harmlessly, survives_failure_at_every_step
+from services.build.app import writer
 from services.build.app.ports import Job, Lease, Output, Variables
 from services.build.app.reactions import Wanted
 from services.build.app.run import LEASE
@@ -232,8 +233,27 @@ async def test_an_endless_printer_is_kept_up_to_a_limit(world: World) -> None:
     await world.drive()
     texts = await world.texts(build)
     assert 50_000 < len(texts) < 50_020
-    assert any("the rest is not kept" in text for text in texts)
+    assert texts.count("This build printed more than 50,000 lines or 32 MiB; the rest is not kept.") == 1
     assert (await world.now(build)).state is BuildState.SUCCEEDED
+
+
+async def test_long_lines_are_kept_up_to_a_limit_and_last_words_are_heard_after_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def printer(_job: Job, _plan: BuildPlan, output: Output) -> None:
+        for number in range(64):
+            await output.chunk("build", "stdout", b"%03d%s\n" % (number, b"x" * 9_000))
+        await output.chunk("build", "stderr", b"error: no s3cret-value left\n")
+        await output.flush("build")
+        raise BuildFault(output.recent("build")[-1])
+
+    monkeypatch.setattr(writer, "MOST_BYTES", 100_000)
+    world.projects.given = Variables({"TOKEN": "s3cret-value"}, frozenset({"s3cret-value"}))
+    world.builder.script = printer
+    build = await world.request()
+    await world.drive()
+    assert (await world.now(build)).reason == "error: no ••• left"
+    assert sum(len(text) for text in await world.texts(build)) < 110_000
 
 
 async def test_the_build_loop_repeats_harmlessly(db: Database) -> None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.build.domain.log import LONGEST_LINE, MASK, Lines, Masker, credentials, telling
+from services.build.domain.log import LONGEST_LINE, LONGEST_PART, MASK, Lines, Masker, Needles, credentials, telling
 
 TEXT = st.text(alphabet="ab\n\rx:€", max_size=60)
 
@@ -36,6 +36,28 @@ def test_a_secret_is_masked_wherever_the_output_was_cut(before: str, after: str,
 def test_each_line_of_a_key_is_masked() -> None:
     key = "-----BEGIN KEY-----\nMIIEabcdef\n-----END KEY-----\n"
     assert lines_of([b"got MIIEabcdef here\n"], [key]) == [f"got {MASK} here"]
+
+
+@given(cuts=st.lists(st.integers(0, 9_000), max_size=8))
+def test_a_long_secret_is_masked_as_a_whole_and_little_of_it_is_ever_kept_back(cuts: list[int]) -> None:
+    secret = "".join(f"{number:05}-" for number in range(1_000))
+    text = f"key={secret}; rest\n"
+    places = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
+    masker = Masker([secret])
+    shown = ""
+    for start, end in pairwise(places):
+        shown += masker.feed(text[start:end])
+        assert len(masker._held) <= 2 * LONGEST_PART
+    assert (shown + masker.rest()).replace(MASK, "") == "key=; rest\n"
+    assert lines_of([text.encode()], [secret]) == [f"key={MASK}; rest"]
+
+
+def test_a_part_of_a_long_secret_is_masked_too() -> None:
+    secret = "".join(f"{number:05}-" for number in range(100))
+    shown = lines_of([f"{secret[100:400]}\n".encode()], [secret])[0]
+    assert MASK in shown
+    assert len(shown) < 2 * LONGEST_PART
+    assert Needles([secret]).longest <= LONGEST_PART
 
 
 def test_a_percent_encoded_secret_is_masked() -> None:

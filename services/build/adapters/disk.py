@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,7 +126,7 @@ def _unlinked(filled: Filled) -> int:
     if filled.uid is None:
         return 0
     device, total, seen = filled.own.stat().st_dev, 0, set[int]()
-    for process in _processes(filled.uid):
+    for process in processes_of(filled.uid):
         with suppress(OSError):  # it has ended
             for entry in os.scandir(f"/proc/{process}/fd"):
                 with suppress(OSError):  # closed meanwhile
@@ -137,7 +137,8 @@ def _unlinked(filled: Filled) -> int:
     return total
 
 
-def _processes(uid: int) -> Collection[str]:
+def processes_of(uid: int) -> list[str]:
+    """Ids of all processes that run as this user."""
     found = []
     for entry in os.scandir("/proc"):
         with suppress(OSError):

@@ -155,6 +155,32 @@ async def test_down_stops_the_app_and_its_name_says_so(application: Make) -> Non
     assert {deployment["state"] for deployment in await app.deployments()} <= {"removing", "removed"}
 
 
+async def test_a_deleted_project_stops_what_runs_frees_its_name_and_keeps_its_history(
+    application: Make, platform: Platform
+) -> None:
+    app = await application("static-site")
+    await app.up()
+    [deployed] = await app.deployments()
+    await platform.api("DELETE", f"/projects/{app.project['id']}")
+    project = app.project = await platform.api("POST", "/projects", json={"name": app.name})
+
+    async def free() -> None:
+        wanted = {"project_id": project["id"], "name": app.name}
+        again = await platform.api("POST", "/services", json=wanted)
+        host = (await platform.api("GET", f"/services/{again['id']}"))["public_domain"]
+        if host != app.host:
+            await platform.api("DELETE", f"/services/{again['id']}")
+        assert host == app.host
+
+    await eventually(free, within=30)
+    assert "has no running deployment" in (await app.get()).text
+    await app.becomes("removed", deployed["id"])
+    assert not app.processes()
+    assert [row["id"] for row in await app.deployments()] == [deployed["id"]]
+    trace = await platform.lr("platform", "trace", deployed["id"], "--json")
+    assert "went_live" in trace.out
+
+
 async def test_a_newer_push_supersedes_those_that_wait(application: Make) -> None:
     app = await application("slow-start")
     await app.lr("variables", "set", "--skip-deploys", "START_SECONDS=2")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 app = App(name="build", help="Show how a directory would be built, and how a build went.")
 app.command("libs.cli.builds:status", name="status", help="Show the stages of a build.")
 app.command("libs.cli.build_cache:app", name="cache", help="Show and clear what builds keep for the next one.")
+app.command("libs.cli.builds:verify", name="verify", help="Check an artifact's signed provenance.")
 config = App(name="config", help="Check the files that say how a directory is built.")
 # Larger files are no configuration and no program that a person wrote.
 _READ: Final = 4 * 1024 * 1024

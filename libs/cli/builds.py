@@ -1,8 +1,11 @@
-"""`lr build status`: how far a build is, stage by stage."""
+"""`lr build status` and `lr build verify`: how a build went, and whether its artifact is what it says."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from libs.cli import screen, session, target
 from libs.cli.session import EnvironmentName, Json, ServiceName
@@ -42,6 +45,60 @@ async def status(
     if found.reason and found.state != "succeeded":
         screen.say(found.reason)
     return 0
+
+
+async def verify(
+    build: str | None = None,
+    *,
+    key: Path | None = None,
+    service: ServiceName = None,
+    environment: EnvironmentName = None,
+    as_json: Json = False,
+) -> int:
+    """Check here, on this machine, that an artifact is what its signed provenance says; 1 when it is not.
+
+    Parameters
+    ----------
+    build
+        A build's id, a deployment's, or an artifact's digest; the newest deployment's unless given.
+    key
+        A file with the platform's public key, kept from before; unless given, the platform is asked for it.
+    """
+    from libs.attest.artifact import verify as check  # noqa: PLC0415 - what only this command costs
+    from libs.attest.keys import PublicKey  # noqa: PLC0415 - the same
+
+    async with session.connect() as client:
+        if build and build.startswith("sha256:"):
+            digest, found = build, await client.provenance(artifact_digest=build)
+        else:
+            wanted = await find(client, build, service=service, environment=environment)
+            found = await client.provenance(build_id=wanted.id)
+            digest = wanted.artifact_digest or ""
+        shown = b"" if key else (await client.provenance_key()).encode()
+    trusted = PublicKey.load(key) if key else PublicKey.parse(shown, "The platform's answer")
+    envelope = json.dumps(found.envelope).encode() if found.envelope else b""
+    statement = check(digest, found.manifest.encode(), envelope, trusted)
+    if as_json:
+        screen.emit({"good": True, "build_id": found.build_id, "key_id": trusted.id, "statement": statement})
+        return 0
+    _told(digest, statement, trusted.id)
+    return 0
+
+
+def _told(digest: str, statement: Mapping[str, Any], key_id: str) -> None:
+    made, ran = statement["predicate"]["buildDefinition"], statement["predicate"]["runDetails"]
+    good = screen.styled("✓", "green")
+    screen.say(f"{good} {digest} is what was built, and its provenance is signed.")
+    rows = [
+        ("key", f"sha256:{key_id}"),
+        ("build", f"{ran['metadata']['invocationId']}, ended {ran['metadata']['finishedOn']}"),
+        ("builder", ran["builder"]["id"].rpartition(":")[2]),
+    ]
+    for one in made["resolvedDependencies"]:
+        is_known = f"sha256:{one['digest']['sha256']}" if "digest" in one else one.get("uri", "")
+        rows.append(("from", f"{one['name']} {is_known}"))
+    for label, text in rows:
+        screen.say(f"  {screen.styled(f'{label:8}', 'dim')} {text}")
 
 
 async def find(client: Client, named: str | None, *, service: str | None, environment: str | None) -> Build:

@@ -64,6 +64,16 @@ class Home:
         return self.keys / "secrets.key"
 
     @property
+    def provenance_key(self) -> Path:
+        """The key that build signs artifacts' provenance with (PEM)."""
+        return self.keys / "provenance.pem"
+
+    @property
+    def provenance_public_key(self) -> Path:
+        """The half of it that everybody may have (PEM)."""
+        return self.keys / "provenance.pub"
+
+    @property
     def setup_token(self) -> Path:
         """The one-time token of the first account."""
         return self.keys / "setup.token"

@@ -167,6 +167,7 @@ class Plan:
             "LIGHTRAIL_NATS_URL": nats_url.reveal(),
             "LIGHTRAIL_IDENTITY_KEY_FILE": str(home.identity_key),
             "LIGHTRAIL_SECRETS_KEY_FILE": str(home.secrets_key),
+            "LIGHTRAIL_PROVENANCE_PUBLIC_KEY_FILE": str(home.provenance_public_key),
             "LIGHTRAIL_SETUP_TOKEN_FILE": str(home.setup_token),
             "LIGHTRAIL_EDGE_TOKEN_FILE": str(home.edge_token),
             "LIGHTRAIL_ADS_ADDRESS": self._ads(),
@@ -183,6 +184,9 @@ class Plan:
             mine[f"LIGHTRAIL_{service.upper()}_ADDRESS"] = address[service]
         for service in dict(_targets(settings))[target]:
             mine[f"LIGHTRAIL_{service.upper()}_DATABASE_URL"] = urls[service].reveal()
+        if "build" in dict(_targets(settings))[target]:
+            # What signs what is built is known where it is built, and nowhere else.
+            mine["LIGHTRAIL_PROVENANCE_KEY_FILE"] = str(home.provenance_key)
         return inherited | mine
 
     def _edge(self) -> Edge:
@@ -269,7 +273,10 @@ class Plan:
     def _is_provisioned(self) -> bool:
         # Saves a third of a second at each start. Someone else's database may change behind our back: always run.
         home = self._home
-        keys = (home.identity_key, home.secrets_key, home.setup_token, home.edge_token, home.database_passwords)
+        keys = (
+            home.identity_key, home.secrets_key, home.provenance_key, home.provenance_public_key, home.setup_token,
+            home.edge_token, home.database_passwords,
+        )  # fmt: skip
         if self._settings.database_url or not all(key.exists() for key in keys):
             return False
         return self._mark.exists() and self._mark.read_text() == self._provisioned()

@@ -15,6 +15,7 @@ import sys
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from libs.attest.keys import SigningKey
 from libs.db.provision import Tenant, provision
 from libs.embedded import database, files
 from libs.embedded.home import Home
@@ -36,6 +37,11 @@ def make_keys(home: Home) -> None:
         files.write_private(home.identity_key, pem.decode())
     if not home.secrets_key.exists():
         files.write_private(home.secrets_key, base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
+    if not home.provenance_key.exists():
+        files.write_private(home.provenance_key, SigningKey.generate().pem)
+        home.provenance_public_key.unlink(missing_ok=True)
+    if not home.provenance_public_key.exists():
+        files.write_private(home.provenance_public_key, SigningKey.load(home.provenance_key).public.pem)
     if not home.setup_token.exists():
         files.write_private(home.setup_token, secrets.token_urlsafe(24) + "\n")
     if not home.edge_token.exists():

@@ -276,6 +276,15 @@ class Client(Transport):
         params = {"workspace_id": workspace_id or None, "service_id": service_id or None, "tool": tool or None}
         return await self.call("DELETE", "/build-caches", models.ClearedCaches, params=params)
 
+    async def provenance(self, *, build_id: str = "", artifact_digest: str = "") -> models.Provenance:
+        """The signed statement of a build, or of the newest build that made an artifact."""
+        path = f"/builds/{_part(build_id)}" if build_id else f"/artifacts/{_part(artifact_digest)}"
+        return await self.call("GET", f"{path}/provenance", models.Provenance)
+
+    async def provenance_key(self) -> str:
+        """The platform's public key, in PEM."""
+        return (await self.call("GET", "/platform/provenance-key", models.ProvenanceKey)).pem
+
     # Logs
 
     async def build_log(

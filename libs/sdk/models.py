@@ -276,6 +276,21 @@ class ClearedCaches(Struct, frozen=True):
     busy: list[str]
 
 
+class Provenance(Struct, frozen=True):
+    """The signed statement about an artifact (a DSSE envelope), and the manifest it speaks of."""
+
+    build_id: str
+    artifact_digest: str
+    manifest: str
+    envelope: dict[str, object] | None = None
+
+
+class ProvenanceKey(Struct, frozen=True):
+    """What statements are checked with, in PEM."""
+
+    pem: str
+
+
 class BuildLine(Struct, frozen=True):
     """A line of a build log; `number` counts from 1 per build."""
 

@@ -2,7 +2,8 @@
 
 Owns: snapshots, builds, build_logs, artifacts, dependency_layers, retired_services (schema build),
   and LIGHTRAIL_HOME/build. It alone writes and removes blobs.
-Offers: BuildService (UploadSnapshot, GetSnapshot, GetBuild, ListBuilds, StreamBuildLog, CancelBuild, GetArtifact).
+Offers: BuildService (UploadSnapshot, GetSnapshot, GetBuild, ListBuilds, StreamBuildLog, CancelBuild, GetArtifact,
+  GetProvenance, GetProvenanceKey).
   BuildUpkeepService (ListCaches, ClearCaches).
 Publishes: snapshot.stored, build.started, build.succeeded, build.failed, build.cancelled, build.skipped,
   source.fetched.

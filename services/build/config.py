@@ -44,6 +44,9 @@ class Settings:
     """What the environment says; read once, by main."""
 
     home: Path = setting("LIGHTRAIL_HOME", doc="directory of the platform's data")
+    provenance_key_file: Path = setting(
+        "LIGHTRAIL_PROVENANCE_KEY_FILE", doc="the key that signs where artifacts come from; known to build alone"
+    )
     snapshot_limit: Bytes = setting(
         "LIGHTRAIL_SNAPSHOT_LIMIT",
         default=Bytes(512 * MIB),

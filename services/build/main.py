@@ -7,8 +7,10 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from importlib import metadata
 from pathlib import Path
 
+from libs.attest.keys import SigningKey
 from libs.blobs.directory import DirectoryBlobs
 from libs.blobs.port import Blobs
 from libs.config import load
@@ -22,6 +24,7 @@ from libs.runtime.host import Host
 from libs.sandbox.sandbox import Sandbox
 from libs.sandbox.spec import Limits
 from services.build.adapters.archives import CheckedArchives, archive_limits
+from services.build.adapters.attestations import SignedAttestations
 from services.build.adapters.blobs import SweptBlobs
 from services.build.adapters.caches import ToolCaches
 from services.build.adapters.deployments import PeerDeployments
@@ -43,6 +46,7 @@ from services.build.app.calloff import CallOff
 from services.build.app.collect import Collector, Window
 from services.build.app.fetching import Fetching
 from services.build.app.pipeline import Pipeline
+from services.build.app.provenance import ProvenanceDesk
 from services.build.app.queue import Queue
 from services.build.app.reactions import Reactions
 from services.build.app.run import BuildRunner
@@ -93,6 +97,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         archives = CheckedArchives(blobs, home / "incoming", settings.snapshot_limit)
         repositories = git_repositories(settings, host, sandbox, work, archives)
         fetching = Fetching(db.tx, facts, builds, snapshots, projects, repositories, host.clock)
+        attestations = SignedAttestations(blobs, SigningKey.load(settings.provenance_key_file))
         runner = BuildRunner(
             work=db.tx,
             facts=facts,
@@ -100,7 +105,15 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
             log=log,
             artifacts=artifacts,
             builder=builder,
-            pipeline=Pipeline(builds, fetching, projects, builder),
+            pipeline=Pipeline(
+                builds=builds,
+                fetching=fetching,
+                projects=projects,
+                builder=builder,
+                attestations=attestations,
+                clock=host.clock,
+                version=_version(),
+            ),
             wakes=wakes,
             clock=host.clock,
             owner=new_id("run", host.clock),
@@ -137,7 +150,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         )
         collecting = Driver(CollectLoop(collector, period=settings.collect_period), host.clock, concurrency=1)
         yield Opened(
-            servicers=[served(uploads, desk), upkeep(cache_desk)],
+            servicers=[served(uploads, desk, ProvenanceDesk(desk, artifacts, attestations)), upkeep(cache_desk)],
             loops=[
                 driver.run,
                 lambda: wake_on_notify(db, driver, host.clock),
@@ -228,6 +241,13 @@ async def wake_on_notify(db: Database, driver: Driver, clock: Clock) -> None:
         except Unavailable:
             pass  # the loop's own period goes on; listened again below
         await clock.sleep(1.0)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("lightrail")
+    except metadata.PackageNotFoundError:
+        return "0.0.0"
 
 
 MODULE = Module("build", open_build, needs=("project",))

@@ -15,6 +15,9 @@ class Config:
 
     home: Path = setting("LIGHTRAIL_HOME", doc="where the platform keeps its data")
     secrets_key_file: Path = setting("LIGHTRAIL_SECRETS_KEY_FILE", doc="the key that seals secrets at rest")
+    provenance_public_key_file: Path = setting(
+        "LIGHTRAIL_PROVENANCE_PUBLIC_KEY_FILE", doc="what artifacts' provenance is checked with before they start"
+    )
     instance_memory_bytes: int = setting(
         "LIGHTRAIL_INSTANCE_MEMORY", default=GIB, parse=parse_bytes, doc="memory limit of an instance, as in 1GiB"
     )

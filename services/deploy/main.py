@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
+from libs.attest.keys import PublicKey
 from libs.config import load
 from libs.db import run_leased
 from libs.facts import Outbox
@@ -56,7 +57,7 @@ async def open_deploy(host: Host) -> AsyncIterator[Opened]:
         logs = PostgresLogs(db, keep_days=config.log_days)
         keyring = DeploymentKeyring(LocalKeyring.from_file(config.secrets_key_file, "deployment"))
         projects = GrpcProjects(host.peer("project"))
-        builds = GrpcBuilds(host.peer("build"))
+        builds = GrpcBuilds(host.peer("build"), PublicKey.load(config.provenance_public_key_file))
         edge = GrpcEdge(host.peer("router"))
         runtime = await ProcessRuntime.open(config.home, host.clock)
         commands = Commands(store, projects, builds, keyring, host.clock)

@@ -33,11 +33,14 @@ WITHOUT_IDS = {
     "listTokens": "the caller's own",
     "createUser": "only for operators",
     "listDeadLetters": "only for operators",
+    "getProvenanceKey": "the platform's public key",
+    "getArtifactProvenance": "only what builds of the caller's own made, whatever digest is asked for",
 }
 # What a path or a body holds besides ids.
 PLAIN: dict[str, Json] = {
     "name": VARIABLE,
     "source": "deploy",
+    "digest": "sha256:" + "0" * 64,
     "values": {VARIABLE: "1"},
     "role": "viewer",
     "password": "long enough to be one",

@@ -61,6 +61,7 @@ ROWS = {
     "build.ListBuilds": Row([("deployment_ids",)]),
     "build.StreamBuildLog": Row(BUILD),
     "build.CancelBuild": Row(BUILD),
+    "build.GetProvenance": Row(BUILD),
     "deploy.CreateDeployment": Row([("service_id", "snapshot_id"), ("service_id", "environment_id", "snapshot_id")]),
     "deploy.GetDeployment": Row([("deployment_id",)]),
     "deploy.ListDeployments": Row(
@@ -110,6 +111,7 @@ WITHOUT_IDS = {
     "auth.ListWorkspaces": "those the caller is in",
     "auth.CreateWorkspace": "makes a new one, which is the caller's",
     "auth.ListTokens": "the caller's own",
+    "build.GetProvenanceKey": "the platform's public key",
 }
 _numbers = count()
 

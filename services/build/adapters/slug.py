@@ -37,6 +37,7 @@ from services.build.adapters.workdir import (
 )
 from services.build.app.ports import DependencyLayers, Job, Output
 from services.build.domain.model import Artifact, Layer, canonical_json
+from services.build.domain.provenance import Material, Origin
 
 HOME: Final = "/home/app"
 CACHES: Final = "/cache"
@@ -86,6 +87,7 @@ class SlugBuilt:
     builder: SlugBuilder
     site: _Site
     artifact: Artifact
+    origin: Origin
 
     async def test(self, step: Step, output: Output) -> None:
         """Runs a step where the build's steps ran."""
@@ -140,6 +142,7 @@ class SlugBuilder:
             await output.say("detect", f"{site.toolchain.name} {shown}")
         if job.fresh:
             await output.say("detect", "NO_CACHE is set: nothing that earlier builds kept is used")
+        locks = await asyncio.to_thread(_locks, app, plan)
         for number, step in enumerate(plan.steps):
             begun = self.clock.monotonic()
             if step.output:
@@ -147,7 +150,7 @@ class SlugBuilder:
             else:
                 await self._build(site, step)
             await output.say(step.name, f"{step.name} took {self.clock.monotonic() - begun:.1f} s")
-        return SlugBuilt(self, site, await self._packed(site))
+        return SlugBuilt(self, site, await self._packed(site), Origin("slug", (*locks, *self._used(site))))
 
     async def clean(self, build_id: str) -> None:
         """Removes the build's work directory."""
@@ -226,6 +229,14 @@ class SlugBuilder:
             await asyncio.to_thread(unpack, archive, output.folder, foreign_links=True)
             await asyncio.to_thread(self.sandbox.adopt_owner, output.folder, owner_of(site.job))
         return output.folder
+
+    def _used(self, site: _Site) -> list[Material]:
+        """What was used to build: the runtime, the platform's tools, and installed dependencies as they are now."""
+        chain = site.toolchain
+        version = ".".join(map(str, chain.version))
+        runtime = [] if chain.name in UNVERSIONED else [Material("runtime", "", f"pkg:generic/{chain.name}@{version}")]
+        layers = [Material(mount, output.layer.digest) for mount, output in site.outputs.items()]
+        return [*runtime, Material("uv", "", f"pkg:pypi/uv@{self.tools.version}"), *layers]
 
     async def _packed(self, site: _Site) -> Artifact:
         """Packs the source as it is now, and says what a runtime needs to know."""
@@ -358,6 +369,12 @@ def _served(site: _Site) -> None:
             f"The build left no files in {below}, which is to be served.",
             hint="Set output_directory in lightrail.toml to the folder that it writes, or set start_command.",
         )
+
+
+def _locks(app: Path, plan: BuildPlan) -> list[Material]:
+    """The files that steps name as all they depend on, as they were uploaded."""
+    named = dict.fromkeys(path for step in plan.steps if step.inputs != EVERYTHING for path in step.inputs)
+    return [Material(path, f"sha256:{digest}") for path, digest in hashes(app, named).items()]
 
 
 def _forget(place: Path, files: Mapping[str, str]) -> None:

@@ -1,18 +1,25 @@
-"""The ports of those who do the work of a build: a builder, and a scanner beside it."""
+"""The ports of those who do the work of a build: a builder, a scanner beside it, and who states what was made."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from libs.plans.plan import BuildPlan, Step
 from libs.plans.tree import Tree
 from services.build.app.ports import Job, Output
 from services.build.domain.model import Artifact
+from services.build.domain.provenance import Origin
 
 
 class Built(Protocol):
     """What the steps of a plan left in a work directory, packed: nothing done to it from here on changes the result."""
+
+    @property
+    def origin(self) -> Origin:
+        """Who built it, and of what beside the source."""
+        ...
 
     async def test(self, step: Step, output: Output) -> None:
         """Runs a step in there. BuildFault when a command fails."""
@@ -62,4 +69,21 @@ class Scanner(Protocol):
 
     async def scan(self, job: Job, plan: BuildPlan, output: Output) -> ScanReport:
         """Says what was found, in lines of the step `scan`. What it raises is the platform's fault: tried again."""
+        ...
+
+
+class Attestations(Protocol):
+    """Statements about artifacts, signed with the platform's key."""
+
+    @property
+    def public_key(self) -> str:
+        """What signatures are checked with, in PEM."""
+        ...
+
+    async def keep(self, statement: Mapping[str, Any]) -> str:
+        """Signs a statement and stores it; gives the digest of the envelope."""
+        ...
+
+    async def read(self, digest: str) -> bytes:
+        """An envelope; empty when it is not there."""
         ...

@@ -65,6 +65,11 @@ class BuildDesk:
                 await self.whose.check(ctx, deployment_id)
         return found
 
+    async def of_artifact(self, ctx: Ctx, digest: str) -> Build | None:
+        """The newest build that made this artifact and is the caller's to see."""
+        found = await self.builds.of_artifact(digest, ctx.workspaces)
+        return next((build for build in found if _may_see(ctx, build)), None)
+
     async def read_log(
         self, ctx: Ctx, build_id: str, deployment_id: str, *, after: int, follow: bool
     ) -> AsyncIterator[list[LogLine]]:
@@ -92,3 +97,11 @@ class BuildDesk:
                 hint="Deploy the source again; only results of the last builds are kept.",
             )
         return found
+
+
+def _may_see(ctx: Ctx, build: Build) -> bool:
+    try:
+        ctx.allow(build.workspace_id, build.project_id, build.environment_id)
+    except NotFound:
+        return False
+    return True

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from libs.kernel.clock import Clock
 from libs.kernel.errors import Failure, Unavailable
 from libs.plans.detect import make_plan
 from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan, PlanSettings
 from libs.plans.tree import Tree
-from services.build.app.building import Builder, Built, Scanner
+from services.build.app.building import Attestations, Builder, Built, Scanner
 from services.build.app.fetching import Fetching
 from services.build.app.ports import Builds, Job, Lease, Projects, Variables
 from services.build.app.stages import Board
 from services.build.app.writer import Writer
 from services.build.domain.log import credentials
 from services.build.domain.model import Artifact, Build
+from services.build.domain.provenance import Made, statement
 from services.build.domain.stages import StageName
 
 
@@ -31,6 +33,14 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Result:
+    """What an attempt came to: an artifact, and the digest of the signed statement about it."""
+
+    artifact: Artifact
+    provenance_digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """From a snapshot to an artifact; without a scanner nothing is scanned, and the stage says so."""
 
@@ -38,27 +48,44 @@ class Pipeline:
     fetching: Fetching
     projects: Projects
     builder: Builder
+    attestations: Attestations
+    clock: Clock
+    # Of the platform, for provenance.
+    version: str
     scanner: Scanner | None = None
 
-    async def run(self, attempt: Attempt) -> Artifact:
+    async def run(self, attempt: Attempt) -> Result:
         """Goes through all stages. BuildFault when something of the user's fails, NothingChanged when it need not."""
         job, tree, settings = await self._fetch(attempt)
         plan = await self._detect(attempt, tree, settings)
         built = await self._made(attempt, job, plan)
         async with attempt.board.stage(StageName.PUBLISH) as note:
             artifact = await built.publish(attempt.writer)
+            made = Made(
+                build=job.build,
+                source_digest=job.snapshot_digest,
+                plan=plan.document(),
+                variables=sorted(job.variables.values),
+                origin=built.origin,
+                version=self.version,
+                finished_at=self.clock.now(),
+                secrets=self._secrets(job.variables),
+            )
+            provenance = await self.attestations.keep(statement(made, artifact))
             note.detail = artifact.digest
-        return artifact
+        return Result(artifact, provenance)
+
+    def _secrets(self, variables: Variables) -> frozenset[str]:
+        return variables.secrets | credentials(variables.values.values()) | self.builder.secrets
 
     async def _fetch(self, attempt: Attempt) -> tuple[Job, Tree, PlanSettings]:
         build, writer = attempt.build, attempt.writer
         async with attempt.board.stage(StageName.FETCH) as note:
             settings, variables = await self._told(build)
             opening = await self.fetching.secrets(build)
-            secrets = variables.secrets | credentials(variables.values.values()) | self.builder.secrets
-            writer.hide(secrets | opening.values)
+            writer.hide(self._secrets(variables) | opening.values)
             snapshot = await self.fetching.snapshot(build, attempt.lease, opening, writer)
-            job = Job(build, snapshot.digest, variables)
+            job = Job(replace(build, snapshot_id=snapshot.id), snapshot.digest, variables)
             tree = await self.builder.fetch(job)
             note.detail = f"{len(tree.files)} file{'' if len(tree.files) == 1 else 's'}"
         return job, tree, settings

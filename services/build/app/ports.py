@@ -74,6 +74,10 @@ class Builds(Protocol):
         """Those of these deployments, newest first."""
         ...
 
+    async def of_artifact(self, digest: str, workspaces: Sequence[str] | None) -> list[Build]:
+        """Successful ones that made this artifact, newest first; at most a hundred."""
+        ...
+
     async def waiting(self, now: datetime) -> list[Waiting]:
         """Builds that could begin, oldest first: queued, or begun by a process whose lease ran out."""
         ...
@@ -115,7 +119,14 @@ class Builds(Protocol):
         ...
 
     async def finish(
-        self, lease: Lease, state: BuildState, now: datetime, *, reason: str = "", artifact_digest: str = ""
+        self,
+        lease: Lease,
+        state: BuildState,
+        now: datetime,
+        *,
+        reason: str = "",
+        artifact_digest: str = "",
+        provenance_digest: str = "",
     ) -> bool:
         """Ends it; False when the lease is lost, and nothing changed."""
         ...
@@ -170,8 +181,12 @@ class Log(Protocol):
 class Artifacts(Protocol):
     """What builds made."""
 
-    async def add(self, artifact: Artifact, workspace_id: str, now: datetime) -> None:
-        """Keeps one; one that is there is noted as used now."""
+    async def add(self, artifact: Artifact, workspace_id: str, now: datetime, provenance_digest: str = "") -> None:
+        """Keeps one; one that is there is noted as used now, and gets the new provenance."""
+        ...
+
+    async def provenance(self, digest: str) -> str:
+        """Digest of the envelope about it; empty when there is none."""
         ...
 
     async def get(self, digest: str, now: datetime) -> Artifact | None:

@@ -11,13 +11,13 @@ from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
 from libs.plans.faults import BuildFault
 from services.build.app.building import Builder
-from services.build.app.pipeline import Attempt, Pipeline
+from services.build.app.pipeline import Attempt, Pipeline, Result
 from services.build.app.ports import Artifacts, Builds, Facts, Lease, Log, Work
 from services.build.app.stages import Board
 from services.build.app.wakes import Wakes
 from services.build.app.writer import PERIOD, Writer
 from services.build.domain.facts import BuildFailed, BuildSkipped, BuildStarted, BuildSucceeded
-from services.build.domain.model import MOST_ATTEMPTS, Artifact, Build, BuildState
+from services.build.domain.model import MOST_ATTEMPTS, Build, BuildState
 from services.build.domain.source import NothingChanged
 
 # Seconds a dead process's build waits for another.
@@ -121,7 +121,7 @@ class BuildRunner:
                 await self.facts.record(BuildStarted(build.id, build.deployment_id, build.workspace_id))
         return build, Lease(build.id, self.owner, build.attempt)
 
-    async def _guarded(self, attempt: Attempt) -> Artifact | Fault | Needless | Broken | None:
+    async def _guarded(self, attempt: Attempt) -> Result | Fault | Needless | Broken | None:
         """What came of it; None when the build was called off or taken over meanwhile."""
         async with asyncio.TaskGroup() as group:
             work = group.create_task(self._attempt(attempt), name=f"build:{attempt.build.id}")
@@ -134,7 +134,7 @@ class BuildRunner:
                 task.cancel()
         return None if work.cancelled() else work.result()
 
-    async def _attempt(self, attempt: Attempt) -> Artifact | Fault | Needless | Broken:
+    async def _attempt(self, attempt: Attempt) -> Result | Fault | Needless | Broken:
         time = asyncio.timeout(self.deadline)
         try:
             if attempt.build.attempt > 1:
@@ -151,7 +151,7 @@ class BuildRunner:
                 return Fault(f"The build took longer than {_minutes(self.deadline)}, so it was stopped.")
             return Broken(error)
 
-    async def _watch(self, lease: Lease, work: asyncio.Task[Artifact | Fault | Needless | Broken]) -> None:
+    async def _watch(self, lease: Lease, work: asyncio.Task[Result | Fault | Needless | Broken]) -> None:
         """Keeps the lease, and stops the work when it is lost."""
         renewed = self.clock.monotonic()
         while not work.done():
@@ -176,7 +176,7 @@ class BuildRunner:
             except Unavailable:
                 continue  # the lines wait, and so do the programs once there are too many
 
-    async def _settle(self, attempt: Attempt, outcome: Artifact | Fault | Needless | Broken) -> None:
+    async def _settle(self, attempt: Attempt, outcome: Result | Fault | Needless | Broken) -> None:
         build, lease, writer = attempt.build, attempt.lease, attempt.writer
         if isinstance(outcome, Broken):
             if build.attempt < MOST_ATTEMPTS:
@@ -189,13 +189,13 @@ class BuildRunner:
         elif isinstance(outcome, Needless):
             await writer.say("fetch", f"Skipped: {outcome.reason}")
         else:
-            await writer.say("publish", f"artifact {outcome.digest}")
+            await writer.say("publish", f"artifact {outcome.artifact.digest}")
         await writer.write()
         now = self.clock.now()
         async with self.work():
-            reason = "" if isinstance(outcome, Artifact) else outcome.reason
+            reason = "" if isinstance(outcome, Result) else outcome.reason
             await self.builds.staged(lease, attempt.board.ended(reason))
-            if isinstance(outcome, Artifact):
+            if isinstance(outcome, Result):
                 await self._succeed(build, lease, outcome)
             elif isinstance(outcome, Needless):
                 if await self.builds.finish(lease, BuildState.CANCELLED, now, reason=reason):
@@ -204,10 +204,12 @@ class BuildRunner:
                 await self.facts.record(BuildFailed(build.id, build.deployment_id, build.workspace_id, outcome.reason))
         self.wakes.wake(build.id)
 
-    async def _succeed(self, build: Build, lease: Lease, artifact: Artifact) -> None:
-        now = self.clock.now()
-        if await self.builds.finish(lease, BuildState.SUCCEEDED, now, artifact_digest=artifact.digest):
-            await self.artifacts.add(artifact, build.workspace_id, now)
+    async def _succeed(self, build: Build, lease: Lease, result: Result) -> None:
+        now, artifact, provenance = self.clock.now(), result.artifact, result.provenance_digest
+        if await self.builds.finish(
+            lease, BuildState.SUCCEEDED, now, artifact_digest=artifact.digest, provenance_digest=provenance
+        ):
+            await self.artifacts.add(artifact, build.workspace_id, now, provenance)
             await self.facts.record(
                 BuildSucceeded(build.id, build.deployment_id, build.workspace_id, artifact.digest, artifact.kind)
             )
@@ -219,10 +221,10 @@ class BuildRunner:
             return  # the lease runs out by itself, and what is wrong is being raised
 
 
-def _how(outcome: Artifact | Fault | Needless | Broken | None) -> str:
+def _how(outcome: Result | Fault | Needless | Broken | None) -> str:
     if outcome is None:
         return "cancelled"
-    if isinstance(outcome, Artifact):
+    if isinstance(outcome, Result):
         return "succeeded"
     return "skipped" if isinstance(outcome, Needless) else "failed"
 

@@ -79,6 +79,8 @@ class Build:
     waiting: str = ""
     # What is to be fetched; None: it was uploaded.
     git: GitWish | None = None
+    # Digest of the signed statement about its artifact.
+    provenance_digest: str = ""
     # Those of its last attempt; empty: none has begun.
     stages: tuple[Stage, ...] = ()
 

@@ -11,6 +11,7 @@ from libs.kernel.errors import Invalid
 from libs.protogen.lightrail.build.v1 import build_pb2, build_pb2_grpc
 from libs.rpc import current
 from services.build.app.builds import BuildDesk
+from services.build.app.provenance import ProvenanceDesk
 from services.build.app.uploads import Uploads
 from services.build.rpc.codec import artifact_message, build_message, line_message, snapshot_message
 
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 class BuildServicer(build_pb2_grpc.BuildServiceServicer):
     """Each RPC is one use case."""
 
-    def __init__(self, uploads: Uploads, desk: BuildDesk) -> None:
+    def __init__(self, uploads: Uploads, desk: BuildDesk, provenance: ProvenanceDesk) -> None:
         self._uploads = uploads
+        self._provenance = provenance
         self._desk = desk
 
     async def UploadSnapshot(
@@ -73,13 +75,37 @@ class BuildServicer(build_pb2_grpc.BuildServiceServicer):
         self, request: build_pb2.GetArtifactRequest, context: Context
     ) -> build_pb2.GetArtifactResponse:
         """Gives what a runtime needs."""
-        artifact = await self._desk.artifact(request.digest)
-        return build_pb2.GetArtifactResponse(artifact=artifact_message(artifact))
+        found = await self._provenance.of_artifact(request.digest)
+        return build_pb2.GetArtifactResponse(
+            artifact=artifact_message(found.artifact), manifest=found.artifact.canonical(), provenance=found.envelope
+        )
+
+    async def GetProvenance(
+        self, request: build_pb2.GetProvenanceRequest, context: Context
+    ) -> build_pb2.GetProvenanceResponse:
+        """Gives the signed statement about an artifact."""
+        found = await self._provenance.show(
+            current(), build_id=request.build_id, deployment_id=request.deployment_id, digest=request.artifact_digest
+        )
+        return build_pb2.GetProvenanceResponse(
+            build_id=found.build.id if found.build else "",
+            artifact_digest=found.artifact.digest,
+            manifest=found.artifact.canonical(),
+            envelope=found.envelope,
+        )
+
+    async def GetProvenanceKey(
+        self, request: build_pb2.GetProvenanceKeyRequest, context: Context
+    ) -> build_pb2.GetProvenanceKeyResponse:
+        """Gives the key that statements are checked with."""
+        return build_pb2.GetProvenanceKeyResponse(pem=self._provenance.public_key)
 
 
-def served(uploads: Uploads, desk: BuildDesk) -> tuple[Callable[[Any, grpc.aio.Server], None], BuildServicer]:
+def served(
+    uploads: Uploads, desk: BuildDesk, provenance: ProvenanceDesk
+) -> tuple[Callable[[Any, grpc.aio.Server], None], BuildServicer]:
     """The servicer behind the function that adds it to a server."""
-    return build_pb2_grpc.add_BuildServiceServicer_to_server, BuildServicer(uploads, desk)
+    return build_pb2_grpc.add_BuildServiceServicer_to_server, BuildServicer(uploads, desk, provenance)
 
 
 async def _chunks(

@@ -53,16 +53,23 @@ class PostgresArtifacts:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def add(self, artifact: Artifact, workspace_id: str, now: datetime) -> None:
+    async def add(self, artifact: Artifact, workspace_id: str, now: datetime, provenance_digest: str = "") -> None:
         """Keeps one; one that is there was used now, so that no collection under way removes it."""
         await self._db.execute(
-            "insert into artifacts (digest, workspace_id, manifest, created_at, used_at) values ($1, $2, $3, $4, $4)"
-            " on conflict (digest) do update set used_at = greatest(artifacts.used_at, excluded.used_at)",
+            "insert into artifacts (digest, workspace_id, manifest, created_at, used_at, provenance_digest)"
+            " values ($1, $2, $3, $4, $4, $5) on conflict (digest) do update"
+            " set used_at = greatest(artifacts.used_at, excluded.used_at),"
+            " provenance_digest = coalesce(nullif(excluded.provenance_digest, ''), artifacts.provenance_digest)",
             artifact.digest,
             workspace_id,
             artifact.manifest(),
             now,
+            provenance_digest,
         )
+
+    async def provenance(self, digest: str) -> str:
+        """Digest of the envelope about it; empty when there is none."""
+        return await self._db.fetchval("select provenance_digest from artifacts where digest = $1", digest) or ""
 
     async def get(self, digest: str, now: datetime) -> Artifact | None:
         """One by its digest; notes that it was used, for whoever asks is about to start it."""

@@ -18,7 +18,8 @@ from services.build.domain.stages import Stage, stage_of
 CHANNEL: Final = "build_queue"
 _FIELDS: Final = (
     "id, workspace_id, project_id, service_id, environment_id, deployment_id, snapshot_id, state, created_at, reason,"
-    " provider, artifact_digest, started_at, finished_at, attempt, stages, waiting, git"
+    " provider, artifact_digest, started_at, finished_at, attempt, stages, waiting, git,"
+    " provenance_digest"
 )
 _TENANT: Final = "($2::text[] is null or workspace_id = any($2))"
 _HELD: Final = "id = $1 and lease_owner = $2 and attempt = $3 and state = 'running'"
@@ -75,6 +76,16 @@ class PostgresBuilds:
             f"select {_FIELDS} from builds where deployment_id = any($1) and {_TENANT}"  # noqa: S608 - constants
             " order by created_at desc, id desc",
             list(deployment_ids),
+            workspaces,
+        )
+        return [_build(row) for row in rows]
+
+    async def of_artifact(self, digest: str, workspaces: Sequence[str] | None) -> list[Build]:
+        """Successful ones that made this artifact, newest first."""
+        rows = await self._db.fetch(
+            f"select {_FIELDS} from builds where artifact_digest = $1 and state = 'succeeded' and {_TENANT}"  # noqa: S608 - constants
+            " order by created_at desc, id desc limit 100",
+            digest,
             workspaces,
         )
         return [_build(row) for row in rows]
@@ -162,15 +173,24 @@ class PostgresBuilds:
         await self._db.execute(statement, lease.build_id, lease.owner, lease.attempt, documents)
 
     async def finish(
-        self, lease: Lease, state: BuildState, now: datetime, *, reason: str = "", artifact_digest: str = ""
+        self,
+        lease: Lease,
+        state: BuildState,
+        now: datetime,
+        *,
+        reason: str = "",
+        artifact_digest: str = "",
+        provenance_digest: str = "",
     ) -> bool:
         """Ends it; False when the lease is lost."""
         statement = (
-            "update builds set state = $4, reason = $5, artifact_digest = $6, finished_at = $7, lease_until = null"  # noqa: S608 - constants
-            f" where {_HELD}"
+            "update builds set state = $4, reason = $5, artifact_digest = $6, finished_at = $7, lease_until = null,"  # noqa: S608 - constants
+            f" provenance_digest = $8 where {_HELD}"
         )
         done = await self._db.execute(
-            statement, lease.build_id, lease.owner, lease.attempt, state.value, reason, artifact_digest, now
+            statement,
+            *(lease.build_id, lease.owner, lease.attempt),
+            *(state.value, reason, artifact_digest, now, provenance_digest),
         )
         return done > 0
 

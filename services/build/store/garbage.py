@@ -106,6 +106,8 @@ class PostgresGarbage:
         """Digests of all blobs that a row speaks of, artifacts' own included."""
         rows = await self._db.fetch(
             "select digest from snapshots union select digest from artifacts union select digest from dependency_layers"
+            " union select provenance_digest from artifacts where provenance_digest <> ''"
+            " union select provenance_digest from builds where provenance_digest <> ''"
             " union select layer ->> 'digest' from artifacts, jsonb_array_elements(manifest -> 'layers') as layer"
         )
         return {row["digest"] for row in rows}

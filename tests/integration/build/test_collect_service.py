@@ -19,6 +19,7 @@ from libs.runtime import Host
 from libs.runtime.clock import SystemClock
 from libs.testing.eventually import eventually
 from services.build.main import MODULE
+from tests.integration.build.keys import provenance_key
 from tests.integration.build.sites import Site
 from tests.integration.build.world import MIGRATIONS
 
@@ -57,6 +58,7 @@ async def test_the_running_service_asks_deploy_and_removes_a_blob_that_no_row_na
         stack.push_async_callback(deploy.stop, 0)
         environ = {
             "LIGHTRAIL_HOME": str(home),
+            "LIGHTRAIL_PROVENANCE_KEY_FILE": str(provenance_key(home)),
             "LIGHTRAIL_PROJECT_ADDRESS": "127.0.0.1:9",
             "LIGHTRAIL_DEPLOY_ADDRESS": f"127.0.0.1:{deploy.port}",
             "LIGHTRAIL_BUILD_DATABASE_URL": f"{postgres_dsn.reveal().rpartition('/')[0]}/{name}",

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from libs.attest.artifact import verify
+from libs.attest.keys import PublicKey
 from libs.blobs.directory import DirectoryBlobs
 from libs.db import Database
 from libs.kernel.context import Actor, Ctx, Role, platform
@@ -89,9 +91,8 @@ async def caller(db: Database, tmp_path: Path, identity: Identity) -> AsyncItera
         raise Denied("no tokens here", unauthenticated=True)
 
     add = build_pb2_grpc.add_BuildServiceServicer_to_server
-    server = Server(
-        "127.0.0.1:0", [(add, BuildServicer(uploads, world.desk))], identity=identity, exchange=nobody, clock=clock
-    )
+    servicer = BuildServicer(uploads, world.desk, world.provenance)
+    server = Server("127.0.0.1:0", [(add, servicer)], identity=identity, exchange=nobody, clock=clock)
     await server.start()
     peer = Peer(f"127.0.0.1:{server.port}", identity, clock)
     yield Caller(peer, world)
@@ -273,10 +274,36 @@ async def test_services_read_artifacts(caller: Caller) -> None:
     request = build_pb2.GetArtifactRequest(digest=digest)
     got = await caller.peer.call(caller.stub.GetArtifact, request, platform("deploy"))
     assert (got.artifact.digest, got.artifact.kind, got.artifact.layers[0].mount) == (digest, "web", "/app")
+    verify(digest, got.manifest, got.provenance, caller.world.attestations.key.public)
     with pytest.raises(NotFound):
         await caller.peer.call(
             caller.stub.GetArtifact, build_pb2.GetArtifactRequest(digest="sha256:none"), platform("deploy")
         )
+
+
+async def test_provenance_is_shown_to_those_who_may_see_the_build(caller: Caller) -> None:
+    world, stub = caller.world, caller.stub
+    mine, theirs = [await world.request(name) for name in ("wsp_1", "wsp_2")]
+    await world.drive()
+    failed = await world.request("wsp_1")
+    world.builder.files = {"main.zig": ""}
+    await world.drive()
+    digest = (await world.now(mine)).artifact_digest
+    assert digest == (await world.now(theirs)).artifact_digest
+    key = await caller.peer.call(stub.GetProvenanceKey, build_pb2.GetProvenanceKeyRequest(), member("wsp_1"))
+    for asked in ({"build_id": mine.id}, {"deployment_id": mine.deployment_id}, {"artifact_digest": digest}):
+        got = await caller.peer.call(stub.GetProvenance, build_pb2.GetProvenanceRequest(**asked), member("wsp_1"))
+        assert got.build_id == mine.id
+        told = verify(digest, got.manifest, got.envelope, PublicKey.parse(key.pem.encode(), "it"))
+        assert told["predicate"]["buildDefinition"]["internalParameters"]["workspace"] == "wsp_1"
+    for wrong in ({"build_id": theirs.id}, {"artifact_digest": "sha256:" + "0" * 64}):
+        with pytest.raises(NotFound):
+            await caller.peer.call(stub.GetProvenance, build_pb2.GetProvenanceRequest(**wrong), member("wsp_1"))
+    request = build_pb2.GetProvenanceRequest(artifact_digest=digest)
+    with pytest.raises(NotFound):
+        await caller.peer.call(stub.GetProvenance, request, member("wsp_3"))
+    with pytest.raises(Invalid, match="made no artifact"):
+        await caller.peer.call(stub.GetProvenance, build_pb2.GetProvenanceRequest(build_id=failed.id), member("wsp_1"))
 
 
 async def test_neither_build_nor_deployment_is_a_sentence(caller: Caller) -> None:

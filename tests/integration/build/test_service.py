@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest_asyncio
 
+from libs.attest.artifact import verify
+from libs.attest.keys import PublicKey
 from libs.bus import MemoryBus
 from libs.db import Database
 from libs.facts import NewFact, Outbox, Relay
@@ -25,6 +28,7 @@ from libs.runtime import Host
 from libs.runtime.clock import SystemClock
 from libs.testing.eventually import eventually
 from services.build.main import MODULE
+from tests.integration.build.keys import provenance_key
 from tests.integration.build.sites import EXAMPLES, archive_of
 from tests.integration.build.world import MIGRATIONS
 
@@ -109,6 +113,7 @@ async def running(
         home.mkdir(mode=0o711)
         environ = {
             "LIGHTRAIL_HOME": str(home),
+            "LIGHTRAIL_PROVENANCE_KEY_FILE": str(provenance_key(home)),
             "LIGHTRAIL_PROJECT_ADDRESS": f"127.0.0.1:{project.port}",
             "LIGHTRAIL_DEPLOY_ADDRESS": f"127.0.0.1:{deploy.port}",
             "LIGHTRAIL_BUILD_DATABASE_URL": f"{postgres_dsn.reveal().rpartition('/')[0]}/{name}",
@@ -154,4 +159,13 @@ async def test_a_requested_deployment_is_built_and_its_log_hides_the_secret(runn
     assert "the key is •••" in texts
     assert not any("hunter2" in text for text in texts)
     assert build.artifact_digest in texts[-1]
+    shown = await running.peer.call(
+        running.stub.GetProvenance, build_pb2.GetProvenanceRequest(build_id=build.id), running.ctx
+    )
+    key = await running.peer.call(running.stub.GetProvenanceKey, build_pb2.GetProvenanceKeyRequest(), running.ctx)
+    told = verify(build.artifact_digest, shown.manifest, shown.envelope, PublicKey.parse(key.pem.encode(), "it"))
+    made = told["predicate"]["buildDefinition"]["externalParameters"]
+    assert made["variables"] == ["KEY"]
+    assert "$KEY" in made["plan"]["steps"][-1]["commands"][0][2]
+    assert "hunter2" not in json.dumps(told)
     assert build.provider == "python"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
+from libs.attest.dsse import IN_TOTO, seal
+from libs.attest.keys import SigningKey
 from libs.db import Database
 from libs.facts import Outbox
 from libs.kernel.clock import Clock
@@ -26,12 +29,14 @@ from services.build.app.calloff import CallOff
 from services.build.app.fetching import Checkout, Fetching, SourceSecrets
 from services.build.app.pipeline import Pipeline
 from services.build.app.ports import Job, Output, ServiceRef, Variables
+from services.build.app.provenance import ProvenanceDesk
 from services.build.app.queue import Queue
 from services.build.app.reactions import Reactions, Wanted
 from services.build.app.run import BuildRunner
 from services.build.app.uploads import Uploads
 from services.build.app.wakes import Wakes
-from services.build.domain.model import Artifact, Build, Layer, Snapshot
+from services.build.domain.model import Artifact, Build, Layer, Snapshot, canonical_json
+from services.build.domain.provenance import Material, Origin
 from services.build.domain.queue import Free, Rules
 from services.build.domain.source import Commit, GitWish
 from services.build.events.codec import encode
@@ -58,6 +63,10 @@ class ToldBuilt:
     def __init__(self, artifact: Artifact, test: Callable[[Step, Output], Awaitable[None]]) -> None:
         self.artifact = artifact
         self._test = test
+
+    @property
+    def origin(self) -> Origin:
+        return Origin("told", (Material("lock.txt", "sha256:" + "3" * 64),))
 
     async def test(self, step: Step, output: Output) -> None:
         await self._test(step, output)
@@ -163,6 +172,24 @@ class ToldDeployments:
         ctx.allow(self.unbuilt.get(deployment_id, ""), what=f"Deployment {deployment_id}")
 
 
+class KeptAttestations:
+    """Statements signed with a key of its own, in memory."""
+
+    def __init__(self) -> None:
+        self.key = SigningKey.generate()
+        self.kept: dict[str, bytes] = {}
+        self.public_key = self.key.public.pem
+
+    async def keep(self, statement: Mapping[str, Any]) -> str:
+        envelope = seal(IN_TOTO, canonical_json(statement), self.key)
+        digest = f"sha256:{hashlib.sha256(envelope).hexdigest()}"
+        self.kept[digest] = envelope
+        return digest
+
+    async def read(self, digest: str) -> bytes:
+        return self.kept.get(digest, b"")
+
+
 class World:
     """All of build but its outside."""
 
@@ -189,6 +216,8 @@ class World:
         self.call_off = CallOff(db.tx, facts, builds, log, self.wakes, clock)
         self.deployments = ToldDeployments()
         self.desk = BuildDesk(self.builds, self.log, self.artifacts, self.call_off, self.wakes, self.deployments)
+        self.attestations = KeptAttestations()
+        self.provenance = ProvenanceDesk(self.desk, self.artifacts, self.attestations)
         self.reactions = Reactions(builds, self.call_off, clock)
         self.uploads = Uploads(db.tx, facts, self.snapshots, Kept(), self.projects, clock)
         self.builder.wrapped = faulty
@@ -210,7 +239,16 @@ class World:
             log=log,
             artifacts=faulty(self.artifacts),
             builder=builder,
-            pipeline=Pipeline(builds, self.fetching, faulty(self.projects), builder, scanner),
+            pipeline=Pipeline(
+                builds=builds,
+                fetching=self.fetching,
+                projects=faulty(self.projects),
+                builder=builder,
+                attestations=faulty(self.attestations),
+                clock=clock,
+                version="1.2.3",
+                scanner=scanner,
+            ),
             wakes=self.wakes,
             clock=clock,
             owner=new_id("run", clock),

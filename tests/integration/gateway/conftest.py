@@ -20,7 +20,8 @@ from libs.runtime.clock import SystemClock
 from services.gateway.http.server import HttpServer
 from services.gateway.main import MODULE
 from tests.integration.gateway.services import addresses, serve
-from tests.integration.gateway.world import EDGE_TOKEN, EMAIL, World
+from tests.integration.gateway.shell import Person
+from tests.integration.gateway.world import EDGE_TOKEN, EMAIL, PASSWORD, World
 
 
 @dataclass
@@ -100,3 +101,13 @@ async def gateway(identity: Identity, tmp_path: Path) -> AsyncIterator[Gateway]:
 
 async def _run(loop: Any) -> None:
     await loop()
+
+
+@pytest_asyncio.fixture
+async def person(gateway: Gateway, tmp_path: Path) -> AsyncIterator[Person]:
+    directory = tmp_path / "my-site"
+    directory.mkdir()
+    (directory / "index.html").write_text("hello\n", encoding="utf-8")
+    made = Person(gateway, tmp_path, directory)
+    await made.ok("login", "--email", EMAIL, "--password-stdin", stdin=f"{PASSWORD}\n")
+    yield made

@@ -16,6 +16,7 @@ from libs.protogen.lightrail.deploy.v1 import deploy_pb2, deploy_pb2_grpc
 from libs.protogen.lightrail.project.v1 import project_pb2
 from tests.integration.gateway.world import (
     LARGEST_UPLOAD,
+    MANIFEST,
     STATES,
     World,
     seen,
@@ -112,6 +113,7 @@ class Build(build_pb2_grpc.BuildServiceServicer):
             id=found.id.replace("dep_", "bld_"), deployment_id=found.id, workspace_id=found.workspace_id,
             service_id=found.service_id, state=build_pb2.BUILD_STATE_FAILED, reason="The step test failed.",
             waiting="waiting for memory: needs 2 GiB, 700 MiB are free",
+            artifact_digest=f"sha256:{hashlib.sha256(MANIFEST).hexdigest()}",
         )  # fmt: skip
         made.created_at.CopyFrom(found.created_at)
         ended = build_pb2.Stage(name="test", state=build_pb2.STAGE_STATE_FAILED, detail="The step test failed.")
@@ -132,6 +134,22 @@ class Build(build_pb2_grpc.BuildServiceServicer):
         mine = [key for key in request.deployment_ids if key in self.world.build_lines]
         mine = [key for key in mine if self.world.deployments[key].workspace_id in ctx.actor.roles]
         return build_pb2.ListBuildsResponse(builds=[self.build(key) for key in mine])
+
+    async def GetProvenance(self, request: Any, context: Any) -> Any:
+        ctx = seen(self.world, "GetProvenance")
+        digest = f"sha256:{hashlib.sha256(MANIFEST).hexdigest()}"
+        if request.artifact_digest not in ("", digest):
+            raise NotFound("There is no such artifact.")
+        build_id = request.build_id or next(iter(self.world.deployments)).replace("dep_", "bld_")
+        found = self.world.deployments.get(build_id.replace("bld_", "dep_"))
+        ctx.allow(found.workspace_id if found else "", what="The build")
+        return build_pb2.GetProvenanceResponse(
+            build_id=build_id, artifact_digest=digest, manifest=self.world.manifest, envelope=self.world.envelope
+        )
+
+    async def GetProvenanceKey(self, request: Any, context: Any) -> Any:
+        seen(self.world, "GetProvenanceKey")
+        return build_pb2.GetProvenanceKeyResponse(pem=self.world.provenance_key.public.pem)
 
     async def CancelBuild(self, request: Any, context: Any) -> Any:
         raise AssertionError("no route asks for it")

@@ -3,83 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import re
 import signal
 import stat
 import sys
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2
 from libs.testing.eventually import eventually
 from tests.integration.gateway.conftest import Gateway
-from tests.integration.gateway.world import EMAIL, FAILED, LIVE, PASSWORD, SETUP_TOKEN, STATES
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-@dataclass
-class Run:
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    def lines(self) -> list[Any]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-@dataclass
-class Person:
-    """Somebody at a shell, in a directory of their own."""
-
-    gateway: Gateway
-    home: Path
-    directory: Path
-    environ: dict[str, str] = field(default_factory=dict)
-
-    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("LIGHTRAIL_")}
-        port = self.gateway.url.rpartition(":")[2]
-        # A name below .localhost: the C library does not know it, the CLI must.
-        own = {"LIGHTRAIL_API": f"http://api.localhost:{port}", "LIGHTRAIL_CONFIG_DIR": str(self.home / "config")}
-        return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "libs.cli.main", *arguments,
-            cwd=self.directory, env=clean | own | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"} | self.environ,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-
-    async def lr(self, *arguments: str, stdin: str = "") -> Run:
-        process = await self.start(*arguments)
-        async with asyncio.timeout(60):
-            out, err = await process.communicate(stdin.encode())
-        run = Run(process.returncode or 0, out.decode(), err.decode())
-        assert "Traceback" not in run.out + run.err, run.err
-        return run
-
-    async def ok(self, *arguments: str, stdin: str = "") -> Run:
-        run = await self.lr(*arguments, stdin=stdin)
-        assert run.code == 0, f"lr {' '.join(arguments)}: {run.code}\n{run.out}\n{run.err}"
-        return run
-
-
-@pytest_asyncio.fixture
-async def person(gateway: Gateway, tmp_path: Path) -> AsyncIterator[Person]:
-    directory = tmp_path / "my-site"
-    directory.mkdir()
-    (directory / "index.html").write_text("hello\n", encoding="utf-8")
-    made = Person(gateway, tmp_path, directory)
-    await made.ok("login", "--email", EMAIL, "--password-stdin", stdin=f"{PASSWORD}\n")
-    yield made
+from tests.integration.gateway.shell import Person, linked
+from tests.integration.gateway.world import EMAIL, FAILED, LIVE, SETUP_TOKEN, STATES
 
 
 async def build(gateway: Gateway, lines: list[str], state: int, reason: str = "") -> None:
@@ -233,12 +168,6 @@ async def test_init_link_list_status_and_open(person: Person) -> None:
     assert "shop" in unknown.err
 
 
-async def linked(person: Person) -> dict[str, Any]:
-    service = await person.gateway.service("web")
-    await person.ok("link", "--project", service["project_id"], "--service", service["id"])
-    return service
-
-
 async def test_variables(person: Person) -> None:
     service = await linked(person)
     (person.directory / ".env").write_text("FROM_FILE='a b'\nBOTH=file\n", encoding="utf-8")
@@ -313,39 +242,6 @@ async def test_logs_of_the_service_of_a_deployment_and_of_its_build(person: Pers
     assert (await person.ok("logs", deployment, "-n", "2")).out == "line 2\nline 3\n"
     assert (await person.ok("logs", "--deployment", deployment, "--build")).out.split() == ["install", "installed"]
     assert [row["number"] for row in (await person.ok("logs", "--build", "--json")).lines()] == [1]
-
-
-async def test_what_builds_keep_is_listed_and_cleared(person: Person) -> None:
-    await linked(person)
-    said = (await person.ok("build", "cache", "list")).out
-    assert "downloads of uv" in said
-    assert "installed to /app/.venv" in said
-    assert "3.0 MiB in all" in said
-    mine = (await person.ok("build", "cache", "list", "--json", "--service", "web")).json()
-    assert [one["kind"] for one in mine] == ["dependencies"]
-    assert "Cleared 1, 3.0 MiB." in (await person.ok("build", "cache", "clear", "--tool", "uv")).out
-    assert (await person.ok("build", "cache", "clear", "--json")).json() == {
-        "count": 2, "bytes": 3 * 1024 * 1024 + 7, "busy": [],
-    }  # fmt: skip
-
-
-async def test_a_build_shows_its_stages(person: Person) -> None:
-    await linked(person)
-    assert "never deployed" in (await person.lr("build", "status")).err
-    await person.ok("up", "--detach")
-    deployment = next(iter(person.gateway.world.deployments))
-    assert "Nothing was built" in (await person.lr("build", "status")).err
-    person.gateway.world.build_lines[deployment] = []
-    for arguments in ([], [deployment], [deployment.replace("dep_", "bld_")]):
-        said = (await person.ok("build", "status", *arguments)).out
-        assert re.search(r"test +failed +1\.50 s +The step test failed\.", said), said
-        assert "waiting for memory: needs 2 GiB, 700 MiB are free" in said
-    shown = (await person.ok("build", "status", "--json")).json()
-    assert [(one["name"], one["state"]) for one in shown["stages"]] == [("test", "failed"), ("publish", "skipped")]
-    rows = (await person.ok("deployments", "--json")).json()
-    assert [row["build"]["id"] for row in rows] == [shown["id"]]
-    wrong = await person.lr("build", "status", "nonsense")
-    assert "no id of a build" in wrong.err
 
 
 async def test_usage(person: Person) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from libs.attest.dsse import IN_TOTO, seal
 from libs.kernel.ids import new_id
 from libs.protogen.lightrail.common.v1 import facts_pb2
 from libs.protogen.lightrail.deploy.v1 import events_pb2
 from libs.testing.eventually import eventually
 from tests.integration.gateway.conftest import Gateway
 from tests.integration.gateway.problems import problem
-from tests.integration.gateway.world import EDGE_TOKEN, EMAIL, PASSWORD, SETUP_TOKEN
+from tests.integration.gateway.world import EDGE_TOKEN, EMAIL, MANIFEST, PASSWORD, SETUP_TOKEN
 
 TAR = {"Content-Type": "application/gzip"}
 JSON = {"Content-Type": "application/json"}
@@ -118,6 +119,15 @@ async def test_builds_are_asked_for_by_their_deployments(gateway: Gateway) -> No
         ("test", "failed"), ("publish", "skipped"),
     ]  # fmt: skip
     assert (await gateway.json("GET", f"/builds/{found[0]['id']}")) == found[0]
+    path = f"/builds/{found[0]['id']}/provenance"
+    shown = await gateway.json("GET", path)
+    assert (shown["manifest"], shown["envelope"]) == (MANIFEST.decode(), None)
+    world.envelope = seal(IN_TOTO, b"{}", world.provenance_key)
+    assert (await gateway.json("GET", path))["envelope"]["payloadType"] == IN_TOTO
+    assert (await gateway.json("GET", f"/artifacts/{shown['artifact_digest']}/provenance"))["build_id"]
+    assert (await gateway.json("GET", "/platform/provenance-key"))["pem"] == world.provenance_key.public.pem
+    problem(await gateway.call("GET", "/artifacts/nonsense/provenance"), 422, "invalid")
+    problem(await gateway.call("GET", f"/artifacts/sha256:{'0' * 64}/provenance"), 404, "not_found")
     problem(await gateway.call("GET", "/builds"), 422, "invalid")
     problem(await gateway.call("GET", "/builds/bld_nonsense"), 404, "not_found")
     problem(await gateway.call("GET", "/builds?deployment_id=nonsense"), 404, "not_found")

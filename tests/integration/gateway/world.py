@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from libs.attest.keys import SigningKey
 from libs.kernel.clock import Clock
 from libs.kernel.context import Actor, Ctx, Role
 from libs.kernel.errors import Invalid
@@ -22,6 +23,7 @@ EMAIL, PASSWORD, SETUP_TOKEN = "owner@example.test", "correct horse", "one-time"
 STATES = deploy_pb2.DeploymentState
 EDGE_TOKEN = "shown by the edge"
 LARGEST_UPLOAD = 8 * MIB
+MANIFEST = b'{"layers":[]}'
 LIVE, FAILED = STATES.DEPLOYMENT_STATE_ACTIVE, STATES.DEPLOYMENT_STATE_FAILED
 
 
@@ -50,6 +52,9 @@ class World:
     keys: dict[str, str] = field(default_factory=dict)
     # Full names of the RPCs that were called, in order, with who called.
     calls: list[tuple[str, Ctx]] = field(default_factory=list)
+    provenance_key: SigningKey = field(default_factory=SigningKey.generate)
+    manifest: bytes = MANIFEST
+    envelope: bytes = b""
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     def now(self) -> datetime:

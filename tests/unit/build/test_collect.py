@@ -38,7 +38,7 @@ def test_what_stays_fits_and_was_used_no_earlier_than_what_goes(caches: list[Cac
 
 
 def settings(**given: str) -> Settings:
-    return load(Settings, {"LIGHTRAIL_HOME": "/nowhere", **given})
+    return load(Settings, {"LIGHTRAIL_HOME": "/nowhere", "LIGHTRAIL_PROVENANCE_KEY_FILE": "/nowhere/key", **given})
 
 
 def test_the_window_is_ten_builds_and_fourteen_days_and_caches_take_five_gib_unless_said_otherwise() -> None:

@@ -93,11 +93,18 @@ def test_services_get_every_variable_of_the_contract(home: Home) -> None:
     rest = [
         "HOME", "NATS_URL", "IDENTITY_KEY_FILE", "SECRETS_KEY_FILE", "SETUP_TOKEN_FILE", "ADS_ADDRESS",
         "ENVOY_ADMIN_ADDRESS", "EDGE_PORT", "EDGE_ADDRESS", "BASE_DOMAIN", "GATEWAY_HTTP_ADDRESS", "METRICS_ADDRESS",
-        "EDGE_TOKEN_FILE",
+        "EDGE_TOKEN_FILE", "PROVENANCE_KEY_FILE", "PROVENANCE_PUBLIC_KEY_FILE",
     ]  # fmt: skip
     assert environment.keys() >= {*each, *(f"LIGHTRAIL_{name}" for name in rest)}
     assert environment["LIGHTRAIL_EDGE_PORT"] == "9000"
     assert environment["LIGHTRAIL_NATS_URL"].startswith("nats://lightrail:generated@127.0.0.1:")
+
+
+def test_what_signs_provenance_is_known_where_it_is_built_alone(home: Home) -> None:
+    plan = planned(home.path, LIGHTRAIL_TOPOLOGY="split")
+    knowing = [name for name in SERVICES if "LIGHTRAIL_PROVENANCE_KEY_FILE" in plan.services_environment(name)]
+    assert knowing == ["build"]
+    assert plan.services_environment("deploy")["LIGHTRAIL_PROVENANCE_PUBLIC_KEY_FILE"].endswith("provenance.pub")
 
 
 def test_parts_from_outside_are_not_run(home: Home) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any, Self
 
@@ -81,3 +82,36 @@ class Build(Answered):
             finished_at=moment(wire, "finished_at"),
             stages=[Stage.of(stage) for stage in wire.stages],
         )
+
+
+class Envelope(Answered):
+    """A DSSE envelope."""
+
+    payload_type: str = Field(alias="payloadType")
+    payload: str = Field(description="Base64 of an in-toto statement with SLSA provenance, version 1.")
+    signatures: list[dict[str, str]] = Field(description="keyid and sig (base64): ECDSA on P-256 with SHA-256.")
+
+
+class Provenance(Answered):
+    """Where an artifact comes from, signed, and the manifest it speaks of."""
+
+    build_id: str
+    artifact_digest: str
+    manifest: str = Field(description="Canonical JSON; its sha256 is the artifact's digest.")
+    envelope: Envelope | None = Field(description="Null: it was built before artifacts were signed.")
+
+    @classmethod
+    def of(cls, wire: build_pb2.GetProvenanceResponse) -> Self:
+        """Reads it from its message."""
+        return cls(
+            build_id=wire.build_id,
+            artifact_digest=wire.artifact_digest,
+            manifest=wire.manifest.decode(),
+            envelope=Envelope(**json.loads(wire.envelope)) if wire.envelope else None,
+        )
+
+
+class ProvenanceKey(Answered):
+    """What statements are checked with."""
+
+    pem: str

@@ -64,6 +64,16 @@ class BuildServiceStub:
                 request_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.CancelBuildRequest.SerializeToString,
                 response_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.CancelBuildResponse.FromString,
                 _registered_method=True)
+        self.GetProvenance = channel.unary_unary(
+                '/lightrail.build.v1.BuildService/GetProvenance',
+                request_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceRequest.SerializeToString,
+                response_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceResponse.FromString,
+                _registered_method=True)
+        self.GetProvenanceKey = channel.unary_unary(
+                '/lightrail.build.v1.BuildService/GetProvenanceKey',
+                request_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceKeyRequest.SerializeToString,
+                response_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceKeyResponse.FromString,
+                _registered_method=True)
         self.GetArtifact = channel.unary_unary(
                 '/lightrail.build.v1.BuildService/GetArtifact',
                 request_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetArtifactRequest.SerializeToString,
@@ -113,6 +123,20 @@ class BuildServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetProvenance(self, request, context):
+        """The signed statement about what was built, with what it speaks of.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProvenanceKey(self, request, context):
+        """What such statements are checked with.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetArtifact(self, request, context):
         """What a runtime needs to start the artifact.
         """
@@ -152,6 +176,16 @@ def add_BuildServiceServicer_to_server(servicer, server):
                     servicer.CancelBuild,
                     request_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.CancelBuildRequest.FromString,
                     response_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.CancelBuildResponse.SerializeToString,
+            ),
+            'GetProvenance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProvenance,
+                    request_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceRequest.FromString,
+                    response_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceResponse.SerializeToString,
+            ),
+            'GetProvenanceKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProvenanceKey,
+                    request_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceKeyRequest.FromString,
+                    response_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceKeyResponse.SerializeToString,
             ),
             'GetArtifact': grpc.unary_unary_rpc_method_handler(
                     servicer.GetArtifact,
@@ -321,6 +355,60 @@ class BuildService:
             '/lightrail.build.v1.BuildService/CancelBuild',
             lightrail_dot_build_dot_v1_dot_build__pb2.CancelBuildRequest.SerializeToString,
             lightrail_dot_build_dot_v1_dot_build__pb2.CancelBuildResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProvenance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightrail.build.v1.BuildService/GetProvenance',
+            lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceRequest.SerializeToString,
+            lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProvenanceKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightrail.build.v1.BuildService/GetProvenanceKey',
+            lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceKeyRequest.SerializeToString,
+            lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,10 @@ class BuildServiceStub:
     StreamBuildLog: _grpc.UnaryStreamMultiCallable[_build_pb2.StreamBuildLogRequest, _build_pb2.StreamBuildLogResponse]
     """The whole log once, then what comes, until the build ends (with follow)."""
     CancelBuild: _grpc.UnaryUnaryMultiCallable[_build_pb2.CancelBuildRequest, _build_pb2.CancelBuildResponse]
+    GetProvenance: _grpc.UnaryUnaryMultiCallable[_build_pb2.GetProvenanceRequest, _build_pb2.GetProvenanceResponse]
+    """The signed statement about what was built, with what it speaks of."""
+    GetProvenanceKey: _grpc.UnaryUnaryMultiCallable[_build_pb2.GetProvenanceKeyRequest, _build_pb2.GetProvenanceKeyResponse]
+    """What such statements are checked with."""
     GetArtifact: _grpc.UnaryUnaryMultiCallable[_build_pb2.GetArtifactRequest, _build_pb2.GetArtifactResponse]
     """What a runtime needs to start the artifact."""
 
@@ -55,6 +59,10 @@ class BuildServiceAsyncStub(BuildServiceStub):
     StreamBuildLog: _aio.UnaryStreamMultiCallable[_build_pb2.StreamBuildLogRequest, _build_pb2.StreamBuildLogResponse]  # type: ignore[assignment]
     """The whole log once, then what comes, until the build ends (with follow)."""
     CancelBuild: _aio.UnaryUnaryMultiCallable[_build_pb2.CancelBuildRequest, _build_pb2.CancelBuildResponse]  # type: ignore[assignment]
+    GetProvenance: _aio.UnaryUnaryMultiCallable[_build_pb2.GetProvenanceRequest, _build_pb2.GetProvenanceResponse]  # type: ignore[assignment]
+    """The signed statement about what was built, with what it speaks of."""
+    GetProvenanceKey: _aio.UnaryUnaryMultiCallable[_build_pb2.GetProvenanceKeyRequest, _build_pb2.GetProvenanceKeyResponse]  # type: ignore[assignment]
+    """What such statements are checked with."""
     GetArtifact: _aio.UnaryUnaryMultiCallable[_build_pb2.GetArtifactRequest, _build_pb2.GetArtifactResponse]  # type: ignore[assignment]
     """What a runtime needs to start the artifact."""
 
@@ -103,6 +111,22 @@ class BuildServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _build_pb2.CancelBuildRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_build_pb2.CancelBuildResponse, _abc.Awaitable[_build_pb2.CancelBuildResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetProvenance(
+        self,
+        request: _build_pb2.GetProvenanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_build_pb2.GetProvenanceResponse, _abc.Awaitable[_build_pb2.GetProvenanceResponse]]:
+        """The signed statement about what was built, with what it speaks of."""
+
+    @_abc_1.abstractmethod
+    def GetProvenanceKey(
+        self,
+        request: _build_pb2.GetProvenanceKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_build_pb2.GetProvenanceKeyResponse, _abc.Awaitable[_build_pb2.GetProvenanceKeyResponse]]:
+        """What such statements are checked with."""
 
     @_abc_1.abstractmethod
     def GetArtifact(

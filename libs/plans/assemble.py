@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from libs.plans.plan import EVERYTHING, BuildPlan, PlanSettings, Runtime, Step
+from libs.plans.plan import EVERYTHING, IMAGE_BUILDERS, LISTEN, BuildPlan, PlanSettings, Runtime, Step
 from libs.plans.procfile import read_procfile
 from libs.plans.start import Start, choose_start
 from libs.plans.tree import Tree
@@ -45,6 +45,8 @@ def assemble(tree: Tree, settings: PlanSettings, draft: Draft) -> BuildPlan:
     """The plan: the draft with what people set over it. BuildFault when there is no start command."""
     start = choose_start(tree, settings, draft.found, looked_for=draft.looked_for)
     release = settings.release_command or read_procfile(tree).get("release", "")
+    # A container is a network of its own: what listens on its loopback nobody reaches.
+    address = "0.0.0.0" if settings.builder in IMAGE_BUILDERS else "127.0.0.1"  # noqa: S104 - inside a container
     noted = (f"The release command “{release}” is part of the plan; this version runs none.",) if release else ()
     return BuildPlan(
         provider=draft.provider,
@@ -52,10 +54,13 @@ def assemble(tree: Tree, settings: PlanSettings, draft: Draft) -> BuildPlan:
         evidence=draft.evidence,
         runtime=_versioned(draft.runtime, settings),
         steps=_steps(settings, draft),
-        start_command=start.command,
+        start_command=start.command.replace(LISTEN, address) if start.detected else start.command,
         start_from=start.source,
         kind=start.kind,
-        environment={**draft.environment, **settings.environment},
+        environment={
+            **{name: value.replace(LISTEN, address) for name, value in draft.environment.items()},
+            **settings.environment,
+        },
         path=draft.path,
         warnings=(*draft.warnings, *noted),
         tools=tuple(_versioned(tool, settings) for tool in draft.tools),

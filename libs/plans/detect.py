@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from libs.plans.config.layers import configured
 from libs.plans.faults import BuildFault
-from libs.plans.plan import BuildPlan, Evidence, PlanSettings
+from libs.plans.plan import BUILDERS, SLUG, BuildPlan, Evidence, PlanSettings
 from libs.plans.providers import (
     cpp,
     deno,
@@ -65,17 +65,37 @@ AUTO: Final = "auto"
 NAMES: Final = tuple(provider.NAME for provider in PROVIDERS if provider is not unsupported)
 
 
-def make_plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
-    """The plan for this source. BuildFault when it is empty, unknown or wrong: the message says what to change."""
+def make_plan(tree: Tree, settings: PlanSettings, *, builder: str = SLUG) -> BuildPlan:
+    """The plan for this source; `builder` counts when neither settings nor source name one.
+
+    BuildFault when the source is empty, unknown or wrong: the message says what to change.
+    """
     if not tree.files:
         raise BuildFault("The upload holds no files.", hint="Run the command in the directory of your app, or name it.")
     tree = tree.below(settings.root_directory)
     seen = Tree(written(tree.files), tree.read)
     read = configured(seen, settings)
-    made = _provider(seen, read.settings).plan(seen, read.settings)
+    chosen = _builder(read.settings, builder)
+    told = replace(read.settings, builder=chosen)
+    made = _provider(seen, told).plan(seen, told)
     return replace(
-        made, root_directory=plain_folder(settings.root_directory), warnings=(*read.warnings, *made.warnings)
+        made,
+        root_directory=plain_folder(settings.root_directory),
+        warnings=(*read.warnings, *made.warnings),
+        builder=chosen,
     )
+
+
+def _builder(settings: PlanSettings, default: str) -> str:
+    """The image builder that is asked for; empty for the slug builder."""
+    chosen = settings.builder or default
+    if chosen not in BUILDERS:
+        raise BuildFault(
+            f"{settings.said_by('builder')}: there is no builder “{chosen}”.",
+            field="builder",
+            hint=f"Use one of {', '.join(BUILDERS)}, or leave it out.",
+        )
+    return "" if chosen == SLUG else chosen
 
 
 def _provider(tree: Tree, settings: PlanSettings) -> Provider:

@@ -10,6 +10,12 @@ VERSION: Final = 1
 APP: Final = "/app"
 # Stands in a command for the path of the runtime's interpreter.
 RUNTIME: Final = "{runtime}"
+# Stands in a detected start command for the address to listen on.
+LISTEN: Final = "{listen}"
+# What makes the artifact: steps in the platform's own sandboxes, or an image.
+SLUG: Final = "slug"
+IMAGE_BUILDERS: Final = ("docker", "buildah")
+BUILDERS: Final = (SLUG, *IMAGE_BUILDERS)
 # Inputs of a step that reads the whole source.
 EVERYTHING: Final = ("**",)
 
@@ -41,8 +47,13 @@ class PlanSettings:
     provider: str = ""
     # Path of the Dockerfile, for the provider of that name.
     dockerfile: str = ""
+    # The stage of the Dockerfile to build, and its build arguments.
+    target: str = ""
+    arguments: Mapping[str, str] = field(default_factory=dict)
     # Folder of files to serve once the build has run.
     output_directory: str = ""
+    # slug, docker or buildah; empty: the platform's own.
+    builder: str = ""
     # Versions of runtimes and tools by name: {"node": "22"}
     versions: Mapping[str, str] = field(default_factory=dict)
     # Variables for the build and for what it makes.
@@ -121,11 +132,13 @@ class BuildPlan:
     release_command: str = ""
     # Runs in what the steps built; whatever it leaves is not published.
     test: Step | None = None
+    # docker or buildah; empty: the slug builder.
+    builder: str = ""
     version: int = VERSION
 
     def document(self) -> dict[str, Any]:
-        """The plan as plain JSON values, with keys in a fixed order."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
+        """The plan as plain JSON values, with keys in a fixed order; the slug builder is not named."""
+        return {key: _plain(value) for key, value in asdict(self).items() if value or key != "builder"}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON values are of every type

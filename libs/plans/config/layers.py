@@ -16,7 +16,7 @@ from libs.plans.tree import Tree
 READERS: Final[Sequence[Callable[[Tree], Reading | None]]] = (
     read_app_json, read_nixpacks, read_railpack, read_railway, read_manifest,
 )  # fmt: skip
-_MAPS: Final = ("versions", "environment")
+_MAPS: Final = ("versions", "environment", "arguments")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from libs.plans.faults import BuildFault
 from libs.plans.tree import Tree
 
 NAME: Final = "lightrail.toml"
+_TABLES: Final = ("versions", "environment", "arguments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,14 @@ class BuildSection:
     ] = ""
     build_command: Annotated[str, Meta(description="Builds the source; “...” as above.")] = ""
     test_command: Annotated[str, Meta(description="Runs in what was built; when it fails, nothing is deployed.")] = ""
+    builder: Annotated[
+        str, Meta(description="slug, docker or buildah: what builds, instead of the platform's own choice.")
+    ] = ""
     dockerfile: Annotated[str, Meta(description="Path of the Dockerfile to build.")] = ""
+    target: Annotated[str, Meta(description="The stage of the Dockerfile to build; left out: the last one.")] = ""
+    arguments: Annotated[
+        dict[str, str], Meta(description="Build arguments of the Dockerfile (ARG). No secrets: an image shows them.")
+    ] = field(default_factory=dict)
     output_directory: Annotated[
         str, Meta(description="Folder that the build writes and the platform serves, instead of a start command.")
     ] = ""
@@ -96,6 +104,9 @@ def _keys() -> Keys:
     """The names that may stand in the file, made from its types."""
     sections: dict[str, Any] = {"build": BuildSection, "deploy": DeploySection, "scan": ScanSection}
     return {
-        name: {one.name: {ANY: KNOWN} if one.name in {"versions", "environment"} else KNOWN for one in fields(section)}
+        name: {
+            one.name: {ANY: KNOWN} if one.name in {"versions", "environment", "arguments"} else KNOWN
+            for one in fields(section)
+        }
         for name, section in sections.items()
     }

@@ -36,6 +36,13 @@ def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
         # Empty: what the image itself says.
         found=lambda: Start("", f"{path} (CMD)", "web"),
         looked_for=path,
-        build=Step("build", (("docker", "build", "--file", path, "."),)),
+        build=Step("build", (("docker", "build", "--file", path, *_options(settings), "."),)),
     )
     return assemble(tree, settings, draft)
+
+
+def _options(settings: PlanSettings) -> tuple[str, ...]:
+    """The stage and the arguments, as the engine's own command has them."""
+    target = ("--target", settings.target) if settings.target else ()
+    given = [("--build-arg", f"{name}={value}") for name, value in settings.arguments.items()]
+    return (*target, *(word for pair in given for word in pair))

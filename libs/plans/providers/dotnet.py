@@ -7,7 +7,7 @@ from typing import Final
 
 from libs.plans.assemble import Draft, assemble
 from libs.plans.pins import pinned
-from libs.plans.plan import BuildPlan, Evidence, PlanSettings, Step
+from libs.plans.plan import LISTEN, BuildPlan, Evidence, PlanSettings, Step
 from libs.plans.start import Start
 from libs.plans.tree import Tree
 
@@ -33,9 +33,7 @@ def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
         provider=NAME,
         evidence=tuple(projects[:1]),
         runtime=pinned(tree, "dotnet", default=DEFAULT, manifest=_version(tree, project, text)),
-        found=lambda: (
-            Start(f"ASPNETCORE_URLS=http://127.0.0.1:$PORT ./out/{name}", project, "web") if project else None
-        ),
+        found=lambda: Start(f"ASPNETCORE_URLS=http://{LISTEN}:$PORT ./out/{name}", project, "web") if project else None,
         looked_for=LOOKS_FOR,
         install=Step("install", (("dotnet", "restore"),), caches=("nuget",)),
         build=Step("build", (("dotnet", "publish", "--no-restore", "-c", "Release", "-o", "out"),), caches=("nuget",)),

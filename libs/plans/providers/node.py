@@ -11,7 +11,7 @@ from libs.plans.nodejs.frameworks import default_start, framework_of, nx_start, 
 from libs.plans.nodejs.managers import MODULES, TOOLS, Manager, environment, find_manager, install, install_tool
 from libs.plans.nodejs.package import MANIFESTS, Package, read_package
 from libs.plans.pins import pinned
-from libs.plans.plan import APP, BuildPlan, Evidence, PlanSettings, Runtime, Step
+from libs.plans.plan import APP, LISTEN, BuildPlan, Evidence, PlanSettings, Runtime, Step
 from libs.plans.providers.static import serve
 from libs.plans.start import Start
 from libs.plans.tree import Tree, plain_folder
@@ -68,7 +68,7 @@ def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
             "build", (build,) if build else (), changes=outputs or (MODULES,), caches=("npm", *_more(manager)),
         ),
         framework=framework_of(package),
-        environment=environment(manager) | ({"HOST": "127.0.0.1"} if package.has("astro") and not folder else {}),
+        environment=environment(manager) | ({"HOST": LISTEN} if package.has("astro") and not folder else {}),
         path=((f"{MODULES}/.bin",) if made else ()) + ((f"{TOOLS}/bin",) if tool else ()),
         tools=(manager.tool,) if manager.name != "npm" else (),
         warnings=_warnings(manager) if made else (),

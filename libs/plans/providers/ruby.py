@@ -7,7 +7,7 @@ from typing import Final
 
 from libs.plans.assemble import Draft, assemble
 from libs.plans.pins import pinned
-from libs.plans.plan import EVERYTHING, BuildPlan, Evidence, PlanSettings, Step
+from libs.plans.plan import EVERYTHING, LISTEN, BuildPlan, Evidence, PlanSettings, Step
 from libs.plans.start import Start
 from libs.plans.tree import Tree
 
@@ -61,9 +61,9 @@ def _asked(tree: Tree) -> set[str]:
 def _found(tree: Tree, *, rails: bool) -> Start | None:
     if rails:
         program = "bin/rails" if tree.has("bin/rails") else "rails"
-        return Start(f"bundle exec {program} server -b 127.0.0.1 -p $PORT -e $RAILS_ENV", "Rails", "web", "rails")
+        return Start(f"bundle exec {program} server -b {LISTEN} -p $PORT -e $RAILS_ENV", "Rails", "web", "rails")
     if tree.has("config.ru"):
-        return Start("bundle exec rackup config.ru -o 127.0.0.1 -p $PORT", "config.ru", "web")
+        return Start(f"bundle exec rackup config.ru -o {LISTEN} -p $PORT", "config.ru", "web")
     if tree.has("Rakefile"):
         return Start("bundle exec rake", "Rakefile", "web")
     entry = tree.first("app.rb", "main.rb", "server.rb", "bot.rb")

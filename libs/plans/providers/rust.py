@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from libs.plans.assemble import Draft, assemble
 from libs.plans.pins import pinned
-from libs.plans.plan import BuildPlan, Evidence, PlanSettings, Step
+from libs.plans.plan import LISTEN, BuildPlan, Evidence, PlanSettings, Step
 from libs.plans.start import Start
 from libs.plans.tree import Tree
 from libs.plans.values import rows, table
@@ -45,7 +45,7 @@ def plan(tree: Tree, settings: PlanSettings) -> BuildPlan:
         looked_for="src/main.rs, src/bin, [[bin]] and default-run in Cargo.toml",
         build=Step("build", tuple(commands) if programs else (build,), caches=("cargo",)),
         framework=next((one for one in _FRAMEWORKS if one in table(cargo, "dependencies")), ""),
-        environment={"ROCKET_ADDRESS": "127.0.0.1"} if "rocket" in table(cargo, "dependencies") else {},
+        environment={"ROCKET_ADDRESS": LISTEN} if "rocket" in table(cargo, "dependencies") else {},
         warnings=() if package or member else ("Cargo.toml has neither a package nor a member with a program.",),
     )
     return assemble(tree, settings, draft)

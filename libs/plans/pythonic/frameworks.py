@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from libs.plans.faults import BuildFault
+from libs.plans.plan import LISTEN
 from libs.plans.pythonic.requirements import Requirements
 from libs.plans.start import Start
 from libs.plans.tree import Tree
 
-LISTEN: Final = "--host 127.0.0.1 --port $PORT"
-BIND: Final = "--bind 127.0.0.1:$PORT"
+HOST_AND_PORT: Final = f"--host {LISTEN} --port $PORT"
+BIND: Final = f"--bind {LISTEN}:$PORT"
 SCRIPTS: Final = ("main.py", "app.py", "start.py", "server.py", "run.py", "bot.py", "hello.py", "src/main.py")
 _FIRST: Final = (
     "main.py", "app.py", "app/main.py", "src/main.py", "api/main.py", "server.py", "asgi.py", "wsgi.py", "api.py",
@@ -55,10 +56,10 @@ def _django(tree: Tree, asked: Requirements) -> Start | None:
     if asked.has("gunicorn") and wsgi:
         return Start(f"gunicorn {wsgi} {BIND}", "Django (gunicorn)", "web", "django")
     if asked.has("uvicorn") and asgi:
-        return Start(f"uvicorn {asgi}:application {LISTEN}", "Django (uvicorn)", "web", "django")
+        return Start(f"uvicorn {asgi}:application {HOST_AND_PORT}", "Django (uvicorn)", "web", "django")
     if asked.has("daphne") and asgi:
-        return Start(f"daphne -b 127.0.0.1 -p $PORT {asgi}:application", "Django (daphne)", "web", "django")
-    return Start("python manage.py runserver 127.0.0.1:$PORT --noreload", "Django (manage.py)", "web", "django")
+        return Start(f"daphne -b {LISTEN} -p $PORT {asgi}:application", "Django (daphne)", "web", "django")
+    return Start(f"python manage.py runserver {LISTEN}:$PORT --noreload", "Django (manage.py)", "web", "django")
 
 
 def _entry(tree: Tree, name: str) -> str | None:
@@ -82,7 +83,7 @@ def _fastapi(tree: Tree, asked: Requirements) -> Start | None:
     folder = f" --app-dir {app.folder}" if app.folder else ""
     factory = " --factory" if app.factory else ""
     if asked.has("uvicorn", "fastapi[standard]", "fastapi[all]", "python-fasthtml"):
-        return Start(f"uvicorn {target} {LISTEN}{folder}{factory}", f"FastAPI in {app.path}", "web", "fastapi")
+        return Start(f"uvicorn {target} {HOST_AND_PORT}{folder}{factory}", f"FastAPI in {app.path}", "web", "fastapi")
     if asked.has("hypercorn") and not app.folder and not app.factory:
         return Start(f"hypercorn {target} {BIND}", f"FastAPI in {app.path}", "web", "fastapi")
     raise BuildFault(
@@ -104,7 +105,7 @@ def _flask(tree: Tree, asked: Requirements) -> Start | None:
         shown = f"'{target}'" if app.factory else target
         return Start(f"gunicorn {shown} {BIND}{chdir}", f"Flask in {app.path}", "web", "flask")
     place = f"{app.folder}/{app.module}" if app.folder else app.module
-    return Start(f"flask --app {place}:{app.name} run {LISTEN}", f"Flask in {app.path}", "web", "flask")
+    return Start(f"flask --app {place}:{app.name} run {HOST_AND_PORT}", f"Flask in {app.path}", "web", "flask")
 
 
 def _streamlit(tree: Tree, asked: Requirements) -> Start | None:
@@ -114,7 +115,7 @@ def _streamlit(tree: Tree, asked: Requirements) -> Start | None:
     entry = next((path for path in names if tree.has(path) and "streamlit" in tree.read(path)), None)
     if entry is None:
         return None
-    options = "--server.address 127.0.0.1 --server.port $PORT --server.headless true"
+    options = f"--server.address {LISTEN} --server.port $PORT --server.headless true"
     return Start(f"streamlit run {entry} {options}", f"Streamlit in {entry}", "web", "streamlit")
 
 

@@ -15,6 +15,7 @@ from libs.blobs.archive import ArchiveLimits, pack, unpack
 from libs.blobs.port import Blobs
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Invalid
+from libs.plans.caches import CACHES, TOOLS_KEEP_TO
 from libs.plans.faults import BuildFault
 from libs.plans.plan import APP, EVERYTHING, BuildPlan, Runtime, Step
 from libs.plans.tree import Tree
@@ -23,7 +24,7 @@ from services.build.adapters.caches import ToolCaches
 from services.build.adapters.disk import Filled
 from services.build.adapters.registries import Registries
 from services.build.adapters.runtimes import SYSTEM_PATH, UNVERSIONED, Runtimes, Toolchain
-from services.build.adapters.steps import Commands, Room, Runner, environment_of, owner_of
+from services.build.adapters.steps import INSTALLERS, Commands, Room, Runner, environment_of, owner_of
 from services.build.adapters.tools import TOOLS, Tools
 from services.build.adapters.workdir import (
     WorkDirs,
@@ -40,9 +41,6 @@ from services.build.domain.model import Artifact, Layer, canonical_json
 from services.build.domain.provenance import Material, Origin
 
 HOME: Final = "/home/app"
-CACHES: Final = "/cache"
-# Variables of the user's that change what an installer installs.
-_INSTALLERS: Final = ("UV_", "PIP_", "npm_config_", "NPM_CONFIG_", "NODE_ENV", "NPM_TOKEN")
 _FORMAT: Final = 2
 
 
@@ -304,7 +302,7 @@ class SlugBuilder:
             "CI": "true",
             **self.registries.environment,
             **plan.environment,
-            **_TOOLS_KEEP_TO,
+            **TOOLS_KEEP_TO,
             "HOME": HOME,
             "PATH": ":".join(dict.fromkeys(path)),
         }
@@ -334,30 +332,9 @@ class SlugBuilder:
             "runtime": [site.toolchain.name, site.toolchain.version, site.toolchain.program, platform.machine()],
             "tools": self.tools.version,
             "registries": self.registries.environment,
-            "variables": {name: value for name, value in user.items() if name.startswith(_INSTALLERS)},
+            "variables": {name: value for name, value in user.items() if name.startswith(INSTALLERS)},
         }
         return hashlib.sha256(canonical_json(parts)).hexdigest()
-
-
-_TOOLS_KEEP_TO: Final = {
-    "UV_CACHE_DIR": f"{CACHES}/uv",
-    # Cache and result are different mounts: a hard link cannot cross them.
-    "UV_LINK_MODE": "copy",
-    "UV_PYTHON_DOWNLOADS": "never",
-    "UV_NO_PROGRESS": "1",
-    "UV_COMPILE_BYTECODE": "1",
-    # Times do not survive packing: bytecode that trusts them would be made again at every start.
-    "PYC_INVALIDATION_MODE": "UNCHECKED_HASH",
-    "npm_config_cache": f"{CACHES}/npm",
-    "npm_config_progress": "false",
-    "npm_config_update_notifier": "false",
-    "npm_config_logs_max": "0",
-    "npm_config_store_dir": f"{CACHES}/pnpm",
-    "npm_config_package_import_method": "copy",
-    "YARN_CACHE_FOLDER": f"{CACHES}/yarn",
-    "YARN_ENABLE_GLOBAL_CACHE": "false",
-    "BUN_INSTALL_CACHE_DIR": f"{CACHES}/bun",
-}
 
 
 def _served(site: _Site) -> None:

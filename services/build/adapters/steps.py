@@ -20,7 +20,9 @@ from services.build.app.ports import Job, Output
 from services.build.domain.log import telling
 
 # Names that a user's variables cannot change while the platform builds.
-_OURS: Final = frozenset({"PATH", "HOME", "VIRTUAL_ENV", "TMPDIR"})
+OURS: Final = frozenset({"PATH", "HOME", "VIRTUAL_ENV", "TMPDIR"})
+# Variables of the user's that change what an installer installs.
+INSTALLERS: Final = ("UV_", "PIP_", "npm_config_", "NPM_CONFIG_", "NODE_ENV", "NPM_TOKEN")
 _MEMORY: Final = re.compile(r"MemoryError|cannot allocate memory|heap out of memory|bad_alloc", re.IGNORECASE)
 _SHOWN_COMMAND: Final = 200
 
@@ -118,5 +120,5 @@ def show_command(argv: Sequence[str]) -> str:
 
 def environment_of(base: Mapping[str, str], user: Mapping[str, str], step: Mapping[str, str]) -> dict[str, str]:
     """A step's variables: ours, the user's over them save what building rests on, the step's over all; empty: unset."""
-    merged = {**base, **{name: value for name, value in user.items() if name not in _OURS}, **step}
+    merged = {**base, **{name: value for name, value in user.items() if name not in OURS}, **step}
     return {name: value for name, value in merged.items() if value or name not in step}

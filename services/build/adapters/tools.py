@@ -11,6 +11,7 @@ from typing import Final
 
 from libs.kernel.errors import Unavailable
 from libs.sandbox.spec import Mount
+from libs.stacks import static_server
 
 TOOLS: Final = "/opt/lightrail"
 # People write "pip install" in their build commands; there is no pip in a uv environment, but uv does the same.
@@ -40,7 +41,7 @@ class Tools:
         """A folder with the file server and a command that starts it with this interpreter."""
         folder = self._folder / "static"
         (folder / "bin").mkdir(parents=True, exist_ok=True)
-        source = Path(__file__).with_name("static_server.py")
+        source = Path(static_server.__file__)
         if not (folder / source.name).exists() or (folder / source.name).read_bytes() != source.read_bytes():
             shutil.copyfile(source, folder / source.name)
         start = f'#!/bin/sh\nexec {python} -I -S {TOOLS}/{source.name} "$@"\n'

@@ -116,6 +116,17 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A container image that a build made."""
+
+    # How an engine finds it: a name on this machine, or a registry's address with the digest.
+    reference: str
+    # sha256:<hex>: of the image's manifest in a registry, else its id in the engine.
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Artifact:
     """What a runtime needs to start the result; named by the hash of its canonical JSON."""
 
@@ -127,10 +138,14 @@ class Artifact:
     environment: Mapping[str, str] = field(default_factory=dict)
     # Host directories shown read-only at the same path.
     host_paths: tuple[str, ...] = ()
+    # Instead of layers.
+    image: Image | None = None
 
     def manifest(self) -> dict[str, Any]:
-        """The artifact as plain JSON values."""
-        return {
+        """The artifact as plain JSON values; without an image there is no word of one."""
+        image = self.image
+        shown = {"reference": image.reference, "digest": image.digest, "size_bytes": image.size_bytes} if image else None
+        return ({"image": shown} if shown else {}) | {
             "version": 1,
             "layers": [
                 {"digest": one.digest, "mount": one.mount, "writable": one.writable, "size_bytes": one.size_bytes}
@@ -164,6 +179,7 @@ def artifact_of(manifest: Mapping[str, Any]) -> Artifact:
         provider=manifest["provider"],
         environment=dict(manifest["environment"]),
         host_paths=tuple(manifest["host_paths"]),
+        image=Image(**manifest["image"]) if "image" in manifest else None,
     )
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from services.build.adapters import static_server
-from services.build.adapters.static_server import Site, kind_of
+from libs.stacks import static_server
+from libs.stacks.static_server import Site, kind_of
 
 
 @pytest.fixture(scope="module")

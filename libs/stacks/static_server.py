@@ -221,10 +221,15 @@ def kind_of(file: Path) -> str:
 
 def main(arguments: list[str], port: int, since: float) -> None:
     """Serves until SIGTERM or SIGINT."""
+    address = "127.0.0.1"
+    if "--listen" in arguments:
+        place = arguments.index("--listen")
+        address = arguments[place + 1]
+        arguments = arguments[:place] + arguments[place + 2 :]
     folders = [argument for argument in arguments if argument != "--fallback"]
     Handler.site = Site(Path(folders[0] if folders else "."), fallback="--fallback" in arguments)
     Handler.since = since
-    server = Server(("127.0.0.1", port))
+    server = Server((address, port))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

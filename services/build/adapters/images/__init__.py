@@ -1,0 +1,1 @@
+"""Builders that make images, with a container engine or without a daemon."""

@@ -1,0 +1,92 @@
+"""Runs an engine's program: its output line by line, its end waited for, its tree killed when nobody waits any more."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from libs.kernel.errors import Unavailable
+
+Hear = Callable[[str], Awaitable[None]]
+# Bytes of one line; the rest of a longer one comes as a line of its own.
+_LINE: Final = 64 * 1024
+# Joins the control groups named before "--", then becomes the program after it.
+_ENTER: Final = 'while [ "$1" != -- ]; do echo 0 > "$1"; shift; done; shift; exec "$@"'
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a short command answered."""
+
+    code: int
+    out: str
+    err: str
+
+
+async def ask(argv: Sequence[str], environment: Mapping[str, str], *, seconds: float = 60.0) -> Said:
+    """Runs a command to its end. Unavailable when it is missing or takes too long."""
+    process = await _spawn(argv, environment, stderr=asyncio.subprocess.PIPE)
+    try:
+        async with asyncio.timeout(seconds):
+            out, err = await process.communicate()
+    except TimeoutError:
+        raise Unavailable(f"{argv[0]} did not answer within {seconds:.0f} seconds.") from None
+    finally:
+        await _end(process)
+    return Said(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+async def follow(
+    argv: Sequence[str], environment: Mapping[str, str], hear: Hear, *, doors: Sequence[Path] = ()
+) -> int:
+    """Runs a program in the control groups behind `doors` and gives its exit code; both its streams are heard as one.
+
+    Cancelled or failing, it ends the program with all that shares its session.
+    """
+    inside = ["/bin/sh", "-c", _ENTER, "sh", *map(str, doors), "--", *argv] if doors else argv
+    process = await _spawn(inside, environment, stderr=asyncio.subprocess.STDOUT)
+    try:
+        stream = process.stdout
+        if stream is None:
+            raise Unavailable(f"{argv[0]} has no output.")
+        rest = b""
+        while chunk := await stream.read(_LINE):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) > _LINE:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                await hear(line.decode(errors="replace"))
+        if rest:
+            await hear(rest.decode(errors="replace"))
+        return await process.wait()
+    finally:
+        await _end(process)
+
+
+async def _spawn(argv: Sequence[str], environment: Mapping[str, str], *, stderr: int) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *argv,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise Unavailable(f"The program {argv[0]} is not there any more.", hint="Install it again.") from None
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kills what is left of the program's session, and waits for the program."""
+    # Until it is waited for, nobody else gets its number.
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await asyncio.shield(process.wait())

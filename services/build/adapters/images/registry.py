@@ -1,0 +1,49 @@
+"""The registry that images are pushed to."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from libs.kernel.secret import Secret
+
+_FILE: Final = "config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Where images go: `address` is host[:port][/path]."""
+
+    address: str
+    username: str = ""
+    password: Secret[str] | None = None
+    # Spoken to without TLS, or with a certificate nobody knows.
+    insecure: bool = False
+
+    def name(self, repository: str, tag: str) -> str:
+        """What an image is called there."""
+        return f"{self.address.rstrip('/')}/{repository}:{tag}"
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Values that no log may show."""
+        return frozenset({self.password.reveal()} if self.password else ())
+
+    @contextmanager
+    def credentials(self) -> Iterator[Path]:
+        """A folder whose config.json lets an engine's program in; it is gone afterwards."""
+        with TemporaryDirectory(prefix="lightrail-registry-") as folder:
+            auths = {}
+            if self.password:
+                pair = f"{self.username}:{self.password.reveal()}".encode()
+                auths[self.address.split("/", maxsplit=1)[0]] = {"auth": base64.b64encode(pair).decode()}
+            file = Path(folder) / _FILE
+            file.touch(mode=0o600)
+            file.write_text(json.dumps({"auths": auths}), encoding="utf-8")
+            yield Path(folder)

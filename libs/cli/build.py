@@ -25,7 +25,7 @@ _READ: Final = 4 * 1024 * 1024
 
 
 @app.command(name="plan")
-def show_plan(
+def show_plan(  # noqa: PLR0913 - the options of a command
     directory: Path = Path(),
     *,
     root_directory: str = "",
@@ -34,6 +34,8 @@ def show_plan(
     test_command: str = "",
     start_command: str = "",
     kind: str = "",
+    dockerfile: Annotated[bool, Parameter(negative="")] = False,
+    stack: str = "",
     as_json: Json = False,
 ) -> int:
     """Show what would be built and started, as the platform would, without asking it.
@@ -54,10 +56,16 @@ def show_plan(
         Instead of what is detected or configured.
     kind
         web or worker.
+    dockerfile
+        Print the Dockerfile that a builder of images follows.
+    stack
+        The images it stands on: debian (default) or official.
     """
     from libs.plans.detect import make_plan  # noqa: PLC0415 - other commands need none of it
-    from libs.plans.plan import PlanSettings  # noqa: PLC0415 - the same
+    from libs.plans.plan import IMAGE_BUILDERS, PlanSettings  # noqa: PLC0415 - the same
 
+    if (stack or dockerfile) and (as_json or not dockerfile):
+        raise Invalid("--stack belongs to --dockerfile, which prints no JSON.", hint="Leave one of them out.")
     flags = {"root_directory": root_directory, "provider": provider, "build_command": build_command}
     flags |= {"test_command": test_command, "start_command": start_command, "kind": kind}
     sources = {name: f"--{name.replace('_', '-')}" for name, value in flags.items() if value}
@@ -68,9 +76,14 @@ def show_plan(
         root_directory=root_directory,
         kind=kind,
         provider=provider,
+        builder=IMAGE_BUILDERS[0] if dockerfile else "",
         sources=sources,
     )
-    plan = make_plan(read_directory(directory), told)
+    tree = read_directory(directory)
+    plan = make_plan(tree, told)
+    if dockerfile:
+        screen.say(_dockerfile(plan, tree, stack))
+        return 0
     if as_json:
         screen.emit(plan.document())
     else:
@@ -157,6 +170,16 @@ def read_directory(directory: Path) -> Tree:
             return file.read(_READ).decode("utf-8", errors="replace")
 
     return Tree(names, read)
+
+
+def _dockerfile(plan: BuildPlan, tree: Tree, stack: str) -> str:
+    """The text that an image builder would follow: made from the plan, or the source's own file."""
+    from libs.plans.images.dockerfile import dockerfile  # noqa: PLC0415 - only here
+    from libs.plans.images.stacks import DEBIAN, base_of  # noqa: PLC0415 - the same
+
+    if plan.provider == "dockerfile":
+        return tree.below(plan.root_directory).read(plan.evidence[0]).rstrip("\n")
+    return dockerfile(plan, base_of(stack or DEBIAN, plan)).text.rstrip("\n")
 
 
 def _print(plan: BuildPlan) -> None:

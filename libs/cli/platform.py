@@ -23,6 +23,7 @@ from libs.embedded.settings import SERVICES, Settings
 from libs.kernel.errors import Invalid, NotFound, Unavailable
 
 app = App(name="platform", help="Start, stop and look after the platform on this machine.")
+app.command("libs.cli.platform_stack:app", name="stack")
 app.command("libs.cli.platform_facts:trace", name="trace", help="Print what happened to one deployment.")
 app.command("libs.cli.platform_facts:deadletters", name="deadletters", help="Facts that a service could not react to.")
 _LOOK_SECONDS = 0.2

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from libs.config import setting
 from libs.git.url import PORTS
 from libs.kernel.errors import Invalid
+from libs.kernel.secret import Secret
 from libs.kernel.units import GIB, MIB, Bytes, parse_bytes
 from libs.outbound.addresses import NOTHING, Allowance, parse_allowance
+from libs.plans.images.stacks import DEBIAN, STACKS
+from libs.plans.plan import BUILDERS, SLUG
 
 
 def _count(text: str) -> int:
@@ -37,6 +41,17 @@ def _protocols(text: str) -> tuple[str, ...]:
     if unknown or not found:
         raise Invalid(f"“{text}” are no ways to reach a repository.", hint=f"There are {', '.join(PORTS)}.")
     return found
+
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    """Reads one of these names."""
+
+    def read(text: str) -> str:
+        if text not in names:
+            raise Invalid(f"“{text}” is none of {', '.join(names)}.")
+        return text
+
+    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +139,40 @@ class Settings:
         default=NOTHING,
         parse=parse_allowance,
         doc="private hosts and networks that people may have the platform connect to, as “git.lan, 10.1.0.0/16”",
+    )
+    builder: str = setting(
+        "LIGHTRAIL_BUILDER",
+        default=SLUG,
+        parse=_one_of(*BUILDERS),
+        doc="what builds when neither service nor source say so: slug, docker or buildah",
+    )
+    stack: str = setting(
+        "LIGHTRAIL_BUILD_STACK",
+        default=DEBIAN,
+        parse=_one_of(*STACKS),
+        doc="images that builds of images stand on: debian (made by “lr platform stack build”) or official",
+    )
+    docker_host: str = setting(
+        "LIGHTRAIL_DOCKER_HOST", default="", doc="where the container engine listens; empty: its own default"
+    )
+    image_network: str = setting(
+        "LIGHTRAIL_IMAGE_BUILD_NETWORK",
+        default="",
+        parse=_one_of("", "host", "none", "default"),
+        doc="network of image builds: empty for the engine's own, or host, none",
+    )
+    host_configuration: bool = setting(
+        "LIGHTRAIL_IMAGE_BUILD_HOST_CONFIGURATION",
+        default=True,
+        doc="image builds see the machine's authorities, mirrors and proxies, as mounts that leave nothing behind",
+    )
+    registry: str = setting(
+        "LIGHTRAIL_REGISTRY", default="", doc="where images are pushed: host[:port][/path]; empty: nowhere"
+    )
+    registry_username: str = setting("LIGHTRAIL_REGISTRY_USERNAME", default="", doc="who pushes images")
+    registry_password: Secret[str] | None = setting(
+        "LIGHTRAIL_REGISTRY_PASSWORD", default=None, doc="the password of who pushes images"
+    )
+    registry_insecure: bool = setting(
+        "LIGHTRAIL_REGISTRY_INSECURE", default=False, doc="the registry has no certificate that this machine trusts"
     )

@@ -30,11 +30,16 @@ from services.build.adapters.caches import ToolCaches
 from services.build.adapters.deployments import PeerDeployments
 from services.build.adapters.disk import DiskWatch
 from services.build.adapters.git import Git
-from services.build.adapters.machine import ThisMachine
-from services.build.adapters.projects import PeerProjects
-from services.build.adapters.registries import read_registries
 from services.build.adapters.remotes import Remotes
 from services.build.adapters.repositories import GitRepositories
+from services.build.adapters.images.chosen import ChosenBuilder
+from services.build.adapters.images.docker import DockerBuilder
+from services.build.adapters.images.engine import Engine
+from services.build.adapters.images.recipes import Kitchen, platform_of
+from services.build.adapters.images.registry import Registry
+from services.build.adapters.machine import ThisMachine
+from services.build.adapters.projects import PeerProjects
+from services.build.adapters.registries import Registries, read_registries
 from services.build.adapters.runtimes import Runtimes
 from services.build.adapters.slug import SlugBuilder
 from services.build.adapters.steps import Commands
@@ -71,6 +76,8 @@ MOST_PROCESSES = 2048
 LARGEST_FILE = 4 * 1024**3
 # Seconds that one command of git's may take.
 FETCH_SECONDS = 600.0
+# Whether what deploy runs applications with can run images: its one runtime starts processes.
+RUNS_IMAGES = False
 # Seconds that a start-up keeps everything busy.
 QUIET = 60.0
 # Three are held for good (relay, notifications, the collections' lease); the others open when they are needed.
@@ -93,7 +100,8 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         work = await asyncio.to_thread(WorkDirs, home / "work")
         await asyncio.to_thread(work.sweep, {one.id for one in await builds.running(host.clock.now())})
         caches = ToolCaches(home / "cache", home / "incoming", host.clock)
-        builder = slug_builder(settings, host, db, sandbox, blobs, work, caches)
+        slug = slug_builder(settings, host, db, sandbox, blobs, work, caches)
+        builder = chosen_builder(settings, host, slug)
         archives = CheckedArchives(blobs, home / "incoming", settings.snapshot_limit)
         repositories = git_repositories(settings, host, sandbox, work, archives)
         fetching = Fetching(db.tx, facts, builds, snapshots, projects, repositories, host.clock)
@@ -113,6 +121,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
                 attestations=attestations,
                 clock=host.clock,
                 version=_version(),
+                default_builder=settings.builder,
             ),
             wakes=wakes,
             clock=host.clock,
@@ -211,6 +220,38 @@ def git_repositories(
         limits=archive_limits(settings.snapshot_limit),
         remotes=Remotes(settings.git_protocols, settings.outbound_allow, settings.git_authorities),
         clock=host.clock,
+    )
+
+
+def chosen_builder(settings: Settings, host: Host, slug: SlugBuilder) -> ChosenBuilder:
+    """The builder that passes each build on to its driver."""
+    registry = None
+    if settings.registry:
+        registry = Registry(
+            settings.registry, settings.registry_username, settings.registry_password, settings.registry_insecure
+        )
+    kitchen = Kitchen(
+        work=slug.work,
+        key=settings.home / "build" / "variables.key",
+        registries=slug.registries if settings.host_configuration else Registries(),
+        stack=settings.stack,
+        platform=platform_of(settings.home),
+    )
+    docker = DockerBuilder(
+        engine=Engine(settings.docker_host or host.environ.get("DOCKER_HOST", ""), host.environ),
+        kitchen=kitchen,
+        stacks=settings.home / "stacks",
+        blobs=slug.blobs,
+        clock=host.clock,
+        network=settings.image_network,
+        registry=registry,
+    )
+    return ChosenBuilder(
+        slug=slug,
+        images={"docker": docker},
+        default=settings.builder,
+        runs_images=RUNS_IMAGES,
+        own_secrets=registry.secrets if registry else frozenset(),
     )
 
 

@@ -10,7 +10,7 @@ ROOMS = {"domain", "app", "store", "rpc", "http", "events", "loops", "adapters"}
 MODULES_OF_A_SERVICE = {"__init__.py", "main.py", "config.py", *(f"{room}.py" for room in ROOMS)}
 LIBRARIES = {
     "kernel", "config", "telemetry", "db", "bus", "rpc", "facts", "reconcile", "sandbox", "blobs", "plans", "keyring",
-    "attest", "scan", "git", "outbound", "embedded", "runtime", "sdk", "cli", "testing", "protogen",
+    "attest", "scan", "git", "outbound", "stacks", "embedded", "runtime", "sdk", "cli", "testing", "protogen",
 }  # fmt: skip
 PARTS = ["auth", "build", "deploy", "gateway", "metering", "project", "router"]
 JUNK_DRAWERS = {"utils", "util", "helpers", "helper", "common", "misc", "shared"}

@@ -11,7 +11,7 @@ REGISTRIES = [
     ".".join(parts)
     for parts in (
         ("pypi", "org"), ("files", "pythonhosted", "org"), ("registry", "npmjs", "org"), ("npmjs", "com"),
-        ("crates", "io"), ("proxy", "golang", "org"), ("deb", "debian", "org"), ("docker", "io"),
+        ("crates", "io"), ("proxy", "golang", "org"), ("deb", "debian", "org"), ("docker", "io/"),
     )
 ]  # fmt: skip
 UNFINISHED = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK")) + r")\b")

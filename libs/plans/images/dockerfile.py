@@ -29,6 +29,9 @@ HOST_FILE: Final = "lightrail-host-{number}"
 INSTALL_MARK: Final = "LIGHTRAIL_INSTALL_VARIABLES"
 MARK: Final = "LIGHTRAIL_VARIABLES"
 PORT: Final = "8080"
+# The stage of the result, and the one that tests what was built.
+FINAL: Final = "final"
+TEST: Final = "test"
 _SYSTEM_PATH: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _OWNER: Final = f"--chown={USER}:{USER}"
 # Where further tools keep their downloads.
@@ -83,6 +86,7 @@ def dockerfile(plan: BuildPlan, base: Base, told: Told | None = None) -> Dockerf
     writer = _Writer(plan, base, told or Told())
     writer.build_stage()
     writer.final_stage()
+    writer.test_stage()
     outputs = (step.output.removeprefix(f"{APP}/") for step in plan.steps if step.output)
     return Dockerfile("\n".join(writer.lines) + "\n", (".git", *dict.fromkeys(outputs)), tuple(writer.commands))
 
@@ -109,7 +113,7 @@ class _Writer:
         self.lines += [f"FROM {base.build} AS build", f"WORKDIR {APP}"]
         self.lines += [f"COPY --from={image} {place} {place}" for image, place in base.programs]
         if base.prepare:
-            self._run(Step("setup", (), caches=()), ["sh", "-c", base.prepare])
+            self._run(Step("setup", (), network=True), ["sh", "-c", base.prepare])
         # The image's own PATH comes last: languages lie in places of their own.
         self.lines += _environment({**environment, "PATH": ":".join((*dict.fromkeys(path), "$PATH"))})
         self.lines.append(f"ARG {INSTALL_MARK}")
@@ -119,7 +123,7 @@ class _Writer:
     def final_stage(self) -> None:
         """The result: what was installed and built, a user without rights, the start command."""
         plan, base = self.plan, self.base
-        self.lines += ["", f"FROM {base.run}"]
+        self.lines += ["", f"FROM {base.run} AS {FINAL}"]
         if base.user:
             self.lines.append(f"RUN {base.user}")
         environment = {"LANG": "C.UTF-8", "HOME": HOME, "PORT": PORT, **({} if plan.serves else plan.environment)}
@@ -133,6 +137,16 @@ class _Writer:
         self.lines += [f"LABEL {name}={_quoted(value)}" for name, value in sorted(labels.items())]
         self.lines += [f"USER {USER}:{USER}", f"EXPOSE {PORT}"] if plan.kind == "web" else [f"USER {USER}:{USER}"]
         self.lines.append(f"CMD {json.dumps(['/bin/sh', '-c', command], ensure_ascii=False)}")
+
+    def test_stage(self) -> None:
+        """Runs the test in what was built; the result has nothing of it."""
+        if self.plan.test is None:
+            return
+        self.lines += ["", f"FROM {'build' if self.plan.steps else self.base.build} AS {TEST}"]
+        if not self.plan.steps:
+            self.lines.append(f"WORKDIR {APP}")
+        self.whole, self.marked = self.whole and bool(self.plan.steps), False
+        self._step(self.plan.test)
 
     def _copies(self) -> list[str]:
         plan = self.plan
@@ -170,7 +184,8 @@ class _Writer:
         for name, value in step.environment.items():
             parts.append(f"export {name}={shlex.quote(value)}" if value else f"unset {name}")
         command = "; ".join((*parts, text))
-        mounts = " \\\n    ".join(self._mounts(step))
+        closed = () if step.network else ("--network=none",)
+        mounts = " \\\n    ".join((*closed, *self._mounts(step)))
         # A line break inside a command would end the instruction.
         body = command if "\n" not in command else json.dumps(["/bin/sh", "-c", command], ensure_ascii=False)
         self.lines.append(f"RUN {mounts} \\\n    {body}")
@@ -202,7 +217,7 @@ class _Writer:
 
 def _tool(variable: str) -> str:
     """The tool whose variable this is."""
-    return "pnpm" if variable.endswith(("store_dir", "import_method")) else _TOOL_OF[variable.split("_")[0]]
+    return "pnpm" if variable.endswith(("store_dir", "import_method")) else _TOOL_OF[variable.partition("_")[0]]
 
 
 def _environment(values: Mapping[str, str]) -> list[str]:

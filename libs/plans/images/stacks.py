@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from libs.plans.faults import BuildFault
@@ -75,7 +75,7 @@ def _debian(plan: BuildPlan) -> Base:
     if runtime.name in {"files", "system"}:
         return Base(BUILD, RUN, user="")
     raise BuildFault(
-        f"The stack “{DEBIAN}” has no {runtime.name}: it has Python, Node, and what static sites and shell scripts need.",
+        f"The stack “{DEBIAN}” has no {runtime.name}: it has Python and Node, and serves files.",
         hint=f"Choose the stack “{OFFICIAL}”, or write a Dockerfile.",
     )
 
@@ -87,7 +87,7 @@ def _official(plan: BuildPlan) -> Base:
             f"The stack “{OFFICIAL}” has no image for {plan.runtime.name}.", hint="Write a Dockerfile for it."
         )
     base = make(plan)
-    return Base(base.build, "caddy:2", base.program, base.prepare, base.programs, "", caddy=True) if plan.serves else base
+    return replace(base, run="caddy:2", user="", caddy=True) if plan.serves else base
 
 
 def _python(plan: BuildPlan) -> Base:
@@ -180,8 +180,10 @@ def _fits(tag: str, constraint: str) -> bool:
     late = (major, minor, 999) if "." in tag else (major, 999, 999)
     named = parse_version(constraint)
     same = named[:2] == (major, minor) if "." in tag else named[0] == major
-    return satisfies(late, constraint) or satisfies(parse_version(tag), constraint) or (
-        same and satisfies(named, constraint)
+    return (
+        satisfies(late, constraint)
+        or satisfies(parse_version(tag), constraint)
+        or (same and satisfies(named, constraint))
     )
 
 

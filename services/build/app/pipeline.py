@@ -9,7 +9,7 @@ from libs.kernel.clock import Clock
 from libs.kernel.errors import Failure, Unavailable
 from libs.plans.detect import make_plan
 from libs.plans.faults import BuildFault
-from libs.plans.plan import BuildPlan, PlanSettings
+from libs.plans.plan import SLUG, BuildPlan, PlanSettings
 from libs.plans.tree import Tree
 from services.build.app.building import Attestations, Builder, Built, Scanner
 from services.build.app.fetching import Fetching
@@ -53,6 +53,8 @@ class Pipeline:
     # Of the platform, for provenance.
     version: str
     scanner: Scanner | None = None
+    # What plans are made for when neither service nor source name a builder.
+    default_builder: str = SLUG
 
     async def run(self, attempt: Attempt) -> Result:
         """Goes through all stages. BuildFault when something of the user's fails, NothingChanged when it need not."""
@@ -93,7 +95,7 @@ class Pipeline:
     async def _detect(self, attempt: Attempt, tree: Tree, settings: PlanSettings) -> BuildPlan:
         say = attempt.writer.say
         async with attempt.board.stage(StageName.DETECT) as note:
-            plan = await asyncio.to_thread(make_plan, tree, settings)
+            plan = await asyncio.to_thread(make_plan, tree, settings, builder=self.default_builder)
             await self.builds.planned(attempt.lease, plan)
             framework = f" with {plan.framework}" if plan.framework else ""
             note.detail = f"{plan.provider}{framework}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -144,8 +144,7 @@ class Artifact:
     def manifest(self) -> dict[str, Any]:
         """The artifact as plain JSON values; without an image there is no word of one."""
         image = self.image
-        shown = {"reference": image.reference, "digest": image.digest, "size_bytes": image.size_bytes} if image else None
-        return ({"image": shown} if shown else {}) | {
+        return ({"image": asdict(image)} if image else {}) | {
             "version": 1,
             "layers": [
                 {"digest": one.digest, "mount": one.mount, "writable": one.writable, "size_bytes": one.size_bytes}

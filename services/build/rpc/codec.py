@@ -8,7 +8,7 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.protogen.lightrail.build.v1 import build_pb2
-from services.build.domain.model import Artifact, Build, BuildState, LogLine, Snapshot
+from services.build.domain.model import Artifact, Build, BuildState, Image, LogLine, Snapshot
 from services.build.domain.stages import StageState
 
 STATES: Final = {
@@ -90,7 +90,14 @@ def artifact_message(artifact: Artifact) -> build_pb2.Artifact:
         kind=artifact.kind,
         host_paths=artifact.host_paths,
         provider=artifact.provider,
+        image=_image(artifact.image),
     )
+
+
+def _image(image: Image | None) -> build_pb2.Image | None:
+    if image is None:
+        return None
+    return build_pb2.Image(reference=image.reference, digest=image.digest, size_bytes=image.size_bytes)
 
 
 def time_message(moment: datetime | None) -> Timestamp | None:

@@ -50,4 +50,5 @@ def _artifact(digest: str, manifest: Mapping[str, Any]) -> Artifact:
         kind=manifest["kind"],
         host_paths=tuple(manifest["host_paths"]),
         provider=manifest["provider"],
+        image=manifest.get("image", {}).get("reference", ""),
     )

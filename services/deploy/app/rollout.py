@@ -161,6 +161,12 @@ class Rollout:
 
     async def _fresh(self, deployment: Deployment, settings: Settings) -> tuple[Release, int]:
         artifact = await self._builds.artifact(self._ctx, deployment.artifact_digest)
+        if artifact.image:
+            raise Invalid(
+                f"The build made a container image ({artifact.image}). This platform runs applications as processes; "
+                "images need the docker runtime, which it does not have.",
+                hint='Build without an image: take “builder” out of lightrail.toml, or write builder = "slug".',
+            )
         variables = await self._projects.render(
             self._ctx, deployment.service_id, deployment.environment_id, deployment.id
         )

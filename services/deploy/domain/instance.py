@@ -39,6 +39,8 @@ class Artifact:
     # Host directories that are shown read-only at the same path: language runtimes.
     host_paths: tuple[str, ...] = ()
     provider: str = ""
+    # A container image instead of layers: its reference.
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)

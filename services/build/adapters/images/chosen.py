@@ -10,14 +10,14 @@ from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan
 from libs.plans.tree import Tree
 from services.build.adapters.slug import SlugBuilder
+from services.build.app.building import Built
 from services.build.app.ports import Job, Output
-from services.build.domain.model import Artifact
 
 
 class ImageBuilder(Protocol):
     """A driver that makes images of a source that is laid out already."""
 
-    async def execute(self, job: Job, plan: BuildPlan, output: Output) -> Artifact:
+    async def build(self, job: Job, plan: BuildPlan, output: Output) -> Built:
         """Does what the plan says."""
         ...
 
@@ -43,12 +43,12 @@ class ChosenBuilder:
         """Lays the source out in a fresh work directory."""
         return await self.slug.fetch(job)
 
-    async def execute(self, job: Job, plan: BuildPlan, output: Output) -> Artifact:
+    async def build(self, job: Job, plan: BuildPlan, output: Output) -> Built:
         """Does what the plan says, with the driver that it names."""
         if not plan.builder:
             if plan.provider == "dockerfile":
                 raise self._needs_images(plan)
-            return await self.slug.execute(job, plan, output)
+            return await self.slug.build(job, plan, output)
         if not self.runs_images:
             if plan.builder == self.default:
                 raise self._cannot_run(plan.builder)
@@ -57,7 +57,7 @@ class ChosenBuilder:
                 "note: what runs applications on this platform cannot run images; this one can be built and pushed, "
                 "but not started here.",
             )
-        return await self.images[plan.builder].execute(job, plan, output)
+        return await self.images[plan.builder].build(job, plan, output)
 
     async def clean(self, build_id: str) -> None:
         """Removes every work directory of this build."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +12,9 @@ from libs.blobs.port import Blobs
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
 from libs.plans.faults import BuildFault
+from libs.plans.images.dockerfile import TEST
 from libs.plans.images.stacks import REPOSITORY, missing_stack
-from libs.plans.plan import APP, BuildPlan
+from libs.plans.plan import APP, BuildPlan, Step
 from libs.stacks.debian import read_stack
 from services.build.adapters.images.engine import Engine, away
 from services.build.adapters.images.programs import follow
@@ -28,6 +29,33 @@ _PUSH_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True)
+class DockerBuilt:
+    """An image in the engine."""
+
+    builder: DockerBuilder
+    job: Job
+    plan: BuildPlan
+    recipe: Recipe
+
+    async def test(self, step: Step, output: Output) -> None:
+        """Runs the recipe's stage that tests."""
+        begun = self.builder.clock.monotonic()
+        if self.recipe.own:
+            raise BuildFault(
+                "A source with a Dockerfile of its own runs no test command.", hint="Test in a stage of the Dockerfile."
+            )
+        await self.builder.run(replace(self.recipe, target=TEST), "", output)
+        await output.say(step.name, f"{step.name} took {self.builder.clock.monotonic() - begun:.1f} s")
+
+    async def publish(self, output: Output) -> Artifact:
+        """Pushes the image when there is a registry, and stores the manifest."""
+        image = await self.builder.published(self.job, output)
+        artifact = image_artifact(self.plan, image)
+        await self.builder.blobs.put_bytes(artifact.canonical())
+        return artifact
+
+
+@dataclass(frozen=True, slots=True)
 class DockerBuilder:
     """Makes images in an engine; `stacks` is the folder of stacks made on this machine, `network` the builds' own."""
 
@@ -39,20 +67,16 @@ class DockerBuilder:
     network: str
     registry: Registry | None = None
 
-    async def execute(self, job: Job, plan: BuildPlan, output: Output) -> Artifact:
-        """Builds, pushes when there is a registry, stores the manifest."""
+    async def build(self, job: Job, plan: BuildPlan, output: Output) -> DockerBuilt:
+        """Builds the image."""
         recipe = await asyncio.to_thread(self.kitchen.prepare, job, plan)
         for note in recipe.notes:
             await output.say("detect", f"note: {note}")
         await self._bases(recipe)
-        name = name_of(job)
         begun = self.clock.monotonic()
-        await self._build(recipe, name, output)
+        await self.run(recipe, name_of(job), output)
         await output.say("build", f"the image took {self.clock.monotonic() - begun:.1f} s")
-        image = await self._published(job, name, output)
-        artifact = image_artifact(plan, image)
-        await self.blobs.put_bytes(artifact.canonical())
-        return artifact
+        return DockerBuilt(self, job, plan, recipe)
 
     async def _bases(self, recipe: Recipe) -> None:
         """Sees to it that the stack's own images are there. BuildFault when they were never made."""
@@ -67,7 +91,8 @@ class DockerBuilder:
             return
         await self.engine.load(Path(stack.archive), {image: stack.images[image] for image in own})
 
-    async def _build(self, recipe: Recipe, name: str, output: Output) -> None:
+    async def run(self, recipe: Recipe, name: str, output: Output) -> None:
+        """Builds a recipe's target; without a name only to see whether it can be built. BuildFault when it cannot."""
         progress, teller = Progress(), Teller(recipe, output)
 
         async def hear(line: str) -> None:
@@ -83,7 +108,8 @@ class DockerBuilder:
             raise teller.fault(progress.failed, progress.code, progress.last)
 
     def _words(self, recipe: Recipe, name: str) -> Sequence[str]:
-        words = ["build", "--progress=plain", "--file", str(recipe.dockerfile), "--tag", name]
+        words = ["build", "--progress=plain", "--file", str(recipe.dockerfile)]
+        words += ["--tag", name] if name else []
         words += [word for pair in recipe.labels.items() for word in ("--label", "=".join(pair))]
         words += [word for pair in recipe.arguments.items() for word in ("--build-arg", "=".join(pair))]
         words += [word for one in recipe.inherited for word in ("--build-arg", one)]
@@ -92,7 +118,9 @@ class DockerBuilder:
         words += ["--target", recipe.target] if recipe.target else []
         return [*words, str(recipe.context)]
 
-    async def _published(self, job: Job, name: str, output: Output) -> Image:
+    async def published(self, job: Job, output: Output) -> Image:
+        """The image as it can be had: from the registry by its digest, else from the engine."""
+        name = name_of(job)
         found = await self.engine.inspect(name)
         if found is None:
             raise Unavailable(f"The engine lost the image {name} that it had just made.")
@@ -128,12 +156,4 @@ def image_artifact(plan: BuildPlan, image: Image) -> Artifact:
         kind=plan.kind,
         provider=plan.provider,
         image=image,
-    )
-
-
-def refuse(builder: str, reason: str) -> BuildFault:
-    """What is said when this platform cannot build with `builder`."""
-    return BuildFault(
-        f"This platform has no builder “{builder}”: {reason}",
-        hint="Have the operator install it, or leave “builder” out.",
     )

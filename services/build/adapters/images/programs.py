@@ -42,9 +42,7 @@ async def ask(argv: Sequence[str], environment: Mapping[str, str], *, seconds: f
     return Said(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
 
 
-async def follow(
-    argv: Sequence[str], environment: Mapping[str, str], hear: Hear, *, doors: Sequence[Path] = ()
-) -> int:
+async def follow(argv: Sequence[str], environment: Mapping[str, str], hear: Hear, *, doors: Sequence[Path] = ()) -> int:
     """Runs a program in the control groups behind `doors` and gives its exit code; both its streams are heard as one.
 
     Cancelled or failing, it ends the program with all that shares its session.

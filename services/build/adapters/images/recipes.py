@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from libs.plans.images.dockerfile import (
+    FINAL,
     HOST_FILE,
     INSTALL_MARK,
     MARK,
@@ -33,6 +34,8 @@ from services.build.domain.model import canonical_json
 _LARGEST_SECRET: Final = 500 * 1024
 _PROXIES: Final = re.compile(r"^(https?|no|all)_proxy$", re.IGNORECASE)
 _NAME: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+# Where the operator's npmrc is shown, as far as it says where packages are.
+_NPMRC: Final = "/opt/lightrail/host/npmrc"
 _BUNDLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "NODE_EXTRA_CA_CERTS")
 
 
@@ -99,7 +102,7 @@ class Kitchen:
             arguments=self._marks(job),
             inherited={},
             labels=labels,
-            target="",
+            target=FINAL,
             bases=(*((base.build,) if plan.steps else ()), base.run),
             commands=made.commands,
             notes=tuple(f"{path} of this machine is not shown to builds of images." for path in skipped),
@@ -109,7 +112,8 @@ class Kitchen:
     def _variables(self, job: Job) -> str:
         """What commands get as environment, as lines of a shell: the host's settings, the user's over them."""
         user = {name: value for name, value in job.variables.values.items() if name not in OURS}
-        merged = {**self.registries.environment, **user}
+        npmrc = {"NPM_CONFIG_USERCONFIG": _NPMRC} if self.registries.npmrc else {}
+        merged = {**self.registries.environment, **npmrc, **user}
         return "".join(
             f"export {name}={shlex.quote(value)}\n" for name, value in sorted(merged.items()) if _NAME.match(name)
         )
@@ -140,11 +144,16 @@ class Kitchen:
             content = source.read_bytes() if source.is_file() else b""
             if 0 < len(content) <= _LARGEST_SECRET:
                 found[target] = content
-            elif not source.is_dir() or source not in {Path("/etc/ssl/certs")}:
+            elif not source.is_dir() or source != Path("/etc/ssl/certs"):
                 skipped.append(str(source))
         if self.registries.npmrc:
-            found["/root/.npmrc"] = self.registries.npmrc.encode()
+            found[_NPMRC] = self.registries.npmrc.encode()
         return found, skipped
+
+
+def platform_of(home: Path) -> str:
+    """The name by which the platform that lives in `home` knows its own images."""
+    return hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]
 
 
 def ownership(platform: str, job: Job) -> dict[str, str]:

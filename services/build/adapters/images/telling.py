@@ -45,6 +45,11 @@ class Teller:
     def fault(self, instruction: str, code: int | None, last: str) -> BuildFault:
         """The user's fault: which instruction failed, where it stands, and its most telling line."""
         step, shown = self._place(instruction)
+        if "Unknown flag: network" in last:
+            return BuildFault(
+                "This container engine cannot close the network for one command: Docker 23 or newer can.",
+                hint="Take “network = false” out of lightrail.toml, or build with the slug builder.",
+            )
         if not instruction or not step:
             return BuildFault(f"The image could not be built: {_plain(last)}")
         line = telling(self.output.recent(step)) if code is not None else _plain(last)
@@ -86,8 +91,9 @@ def line_of(text: str, instruction: str) -> int:
         while whole.endswith("\\") and place < len(lines):
             whole = whole[:-1] + lines[place].strip()
             place += 1
+        squeezed = _squeezed(whole)
         # Arguments are filled in when it is run: then only the beginning is the same.
-        if _squeezed(whole) == wanted or ("$" in whole and _squeezed(whole).split("$")[0] == wanted[: whole.find("$")]):
+        if squeezed == wanted or ("$" in squeezed and wanted.startswith(squeezed.partition("$")[0])):
             return number
     return 0
 
@@ -99,4 +105,4 @@ def _squeezed(text: str) -> str:
 def _plain(last: str) -> str:
     """The engine's last words without its own parts' names."""
     text = re.sub(r"^(ERROR: )?failed to solve(?: with frontend [\w.]+)?: ", "", last)
-    return re.sub(r"^(failed to create LLB definition|rpc error: code = \w+ desc =|dockerfile parse error)[: ]+", "", text)
+    return re.sub(r"^(failed to create LLB definition|rpc error: code = \w+ desc =)[: ]+", "", text)

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from libs.protogen.lightrail.common.v1 import authorization_pb2 as lightrail_dot_common_dot_v1_dot_authorization__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elightrail/build/v1/build.proto\x12\x12lightrail.build.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'lightrail/common/v1/authorization.proto\"\xb5\x01\n\x05Stage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.lightrail.build.v1.StageState\x12.\n\nstarted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\"\x94\x01\n\x08Snapshot\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb8\x03\n\x05\x42uild\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x04 \x01(\t\x12\x15\n\rdeployment_id\x18\x05 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x06 \x01(\t\x12-\n\x05state\x18\x07 \x01(\x0e\x32\x1e.lightrail.build.v1.BuildState\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x10\n\x08provider\x18\t \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\n \x01(\t\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06stages\x18\x0e \x03(\x0b\x32\x19.lightrail.build.v1.Stage\x12\x0f\n\x07waiting\x18\x0f \x01(\t\"o\n\x07LogLine\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04step\x18\x03 \x01(\t\x12\x0e\n\x06stream\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\"L\n\x05Layer\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05mount\x18\x02 \x01(\t\x12\x10\n\x08writable\x18\x03 \x01(\x08\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\"\xa3\x02\n\x08\x41rtifact\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12)\n\x06layers\x18\x02 \x03(\x0b\x32\x19.lightrail.build.v1.Layer\x12\x15\n\rstart_command\x18\x03 \x01(\t\x12\x42\n\x0b\x65nvironment\x18\x04 \x03(\x0b\x32-.lightrail.build.v1.Artifact.EnvironmentEntry\x12\x19\n\x11working_directory\x18\x05 \x01(\t\x12\x0c\n\x04kind\x18\x06 \x01(\t\x12\x12\n\nhost_paths\x18\x07 \x03(\t\x12\x10\n\x08provider\x18\x08 \x01(\t\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\":\n\x15UploadSnapshotRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\r\n\x05\x63hunk\x18\x02 \x01(\x0c\"H\n\x16UploadSnapshotResponse\x12.\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1c.lightrail.build.v1.Snapshot\")\n\x12GetSnapshotRequest\x12\x13\n\x0bsnapshot_id\x18\x01 \x01(\t\"E\n\x13GetSnapshotResponse\x12.\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1c.lightrail.build.v1.Snapshot\":\n\x0fGetBuildRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\"<\n\x10GetBuildResponse\x12(\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x19.lightrail.build.v1.Build\"+\n\x11ListBuildsRequest\x12\x16\n\x0e\x64\x65ployment_ids\x18\x01 \x03(\t\"?\n\x12ListBuildsResponse\x12)\n\x06\x62uilds\x18\x01 \x03(\x0b\x32\x19.lightrail.build.v1.Build\"_\n\x15StreamBuildLogRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\x03\"D\n\x16StreamBuildLogResponse\x12*\n\x05lines\x18\x01 \x03(\x0b\x32\x1b.lightrail.build.v1.LogLine\"=\n\x12\x43\x61ncelBuildRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\"\x15\n\x13\x43\x61ncelBuildResponse\"X\n\x14GetProvenanceRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x03 \x01(\t\"f\n\x15GetProvenanceResponse\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x02 \x01(\t\x12\x10\n\x08manifest\x18\x03 \x01(\x0c\x12\x10\n\x08\x65nvelope\x18\x04 \x01(\x0c\"\x19\n\x17GetProvenanceKeyRequest\"\'\n\x18GetProvenanceKeyResponse\x12\x0b\n\x03pem\x18\x01 \x01(\t\"$\n\x12GetArtifactRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"k\n\x13GetArtifactResponse\x12.\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1c.lightrail.build.v1.Artifact\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\x12\x12\n\nprovenance\x18\x03 \x01(\x0c*\xa8\x01\n\nBuildState\x12\x1b\n\x17\x42UILD_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42UILD_STATE_QUEUED\x10\x01\x12\x17\n\x13\x42UILD_STATE_RUNNING\x10\x02\x12\x19\n\x15\x42UILD_STATE_SUCCEEDED\x10\x03\x12\x16\n\x12\x42UILD_STATE_FAILED\x10\x04\x12\x19\n\x15\x42UILD_STATE_CANCELLED\x10\x05*\xa7\x01\n\nStageState\x12\x1b\n\x17STAGE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13STAGE_STATE_PENDING\x10\x01\x12\x17\n\x13STAGE_STATE_RUNNING\x10\x02\x12\x19\n\x15STAGE_STATE_SUCCEEDED\x10\x03\x12\x16\n\x12STAGE_STATE_FAILED\x10\x04\x12\x17\n\x13STAGE_STATE_SKIPPED\x10\x05\x32\xe3\x07\n\x0c\x42uildService\x12s\n\x0eUploadSnapshot\x12).lightrail.build.v1.UploadSnapshotRequest\x1a*.lightrail.build.v1.UploadSnapshotResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x02(\x01\x12h\n\x0bGetSnapshot\x12&.lightrail.build.v1.GetSnapshotRequest\x1a\'.lightrail.build.v1.GetSnapshotResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x12_\n\x08GetBuild\x12#.lightrail.build.v1.GetBuildRequest\x1a$.lightrail.build.v1.GetBuildResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x12\x65\n\nListBuilds\x12%.lightrail.build.v1.ListBuildsRequest\x1a&.lightrail.build.v1.ListBuildsResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x12s\n\x0eStreamBuildLog\x12).lightrail.build.v1.StreamBuildLogRequest\x1a*.lightrail.build.v1.StreamBuildLogResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x30\x01\x12h\n\x0b\x43\x61ncelBuild\x12&.lightrail.build.v1.CancelBuildRequest\x1a\'.lightrail.build.v1.CancelBuildResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x02\x12n\n\rGetProvenance\x12(.lightrail.build.v1.GetProvenanceRequest\x1a).lightrail.build.v1.GetProvenanceResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x12u\n\x10GetProvenanceKey\x12+.lightrail.build.v1.GetProvenanceKeyRequest\x1a,.lightrail.build.v1.GetProvenanceKeyResponse\"\x06\x8a\xb5\x18\x02\x08\x02\x12\x66\n\x0bGetArtifact\x12&.lightrail.build.v1.GetArtifactRequest\x1a\'.lightrail.build.v1.GetArtifactResponse\"\x06\x8a\xb5\x18\x02\x08\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1elightrail/build/v1/build.proto\x12\x12lightrail.build.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'lightrail/common/v1/authorization.proto\"\xb5\x01\n\x05Stage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.lightrail.build.v1.StageState\x12.\n\nstarted_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\"\x94\x01\n\x08Snapshot\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb8\x03\n\x05\x42uild\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x12\n\nservice_id\x18\x03 \x01(\t\x12\x16\n\x0e\x65nvironment_id\x18\x04 \x01(\t\x12\x15\n\rdeployment_id\x18\x05 \x01(\t\x12\x13\n\x0bsnapshot_id\x18\x06 \x01(\t\x12-\n\x05state\x18\x07 \x01(\x0e\x32\x1e.lightrail.build.v1.BuildState\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x10\n\x08provider\x18\t \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\n \x01(\t\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06stages\x18\x0e \x03(\x0b\x32\x19.lightrail.build.v1.Stage\x12\x0f\n\x07waiting\x18\x0f \x01(\t\"o\n\x07LogLine\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04step\x18\x03 \x01(\t\x12\x0e\n\x06stream\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\"L\n\x05Layer\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\r\n\x05mount\x18\x02 \x01(\t\x12\x10\n\x08writable\x18\x03 \x01(\x08\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\"\xcd\x02\n\x08\x41rtifact\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12)\n\x06layers\x18\x02 \x03(\x0b\x32\x19.lightrail.build.v1.Layer\x12\x15\n\rstart_command\x18\x03 \x01(\t\x12\x42\n\x0b\x65nvironment\x18\x04 \x03(\x0b\x32-.lightrail.build.v1.Artifact.EnvironmentEntry\x12\x19\n\x11working_directory\x18\x05 \x01(\t\x12\x0c\n\x04kind\x18\x06 \x01(\t\x12\x12\n\nhost_paths\x18\x07 \x03(\t\x12\x10\n\x08provider\x18\x08 \x01(\t\x12(\n\x05image\x18\t \x01(\x0b\x32\x19.lightrail.build.v1.Image\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\">\n\x05Image\x12\x11\n\treference\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\":\n\x15UploadSnapshotRequest\x12\x12\n\nservice_id\x18\x01 \x01(\t\x12\r\n\x05\x63hunk\x18\x02 \x01(\x0c\"H\n\x16UploadSnapshotResponse\x12.\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1c.lightrail.build.v1.Snapshot\")\n\x12GetSnapshotRequest\x12\x13\n\x0bsnapshot_id\x18\x01 \x01(\t\"E\n\x13GetSnapshotResponse\x12.\n\x08snapshot\x18\x01 \x01(\x0b\x32\x1c.lightrail.build.v1.Snapshot\":\n\x0fGetBuildRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\"<\n\x10GetBuildResponse\x12(\n\x05\x62uild\x18\x01 \x01(\x0b\x32\x19.lightrail.build.v1.Build\"+\n\x11ListBuildsRequest\x12\x16\n\x0e\x64\x65ployment_ids\x18\x01 \x03(\t\"?\n\x12ListBuildsResponse\x12)\n\x06\x62uilds\x18\x01 \x03(\x0b\x32\x19.lightrail.build.v1.Build\"_\n\x15StreamBuildLogRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\x03\"D\n\x16StreamBuildLogResponse\x12*\n\x05lines\x18\x01 \x03(\x0b\x32\x1b.lightrail.build.v1.LogLine\"=\n\x12\x43\x61ncelBuildRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\"\x15\n\x13\x43\x61ncelBuildResponse\"X\n\x14GetProvenanceRequest\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x03 \x01(\t\"f\n\x15GetProvenanceResponse\x12\x10\n\x08\x62uild_id\x18\x01 \x01(\t\x12\x17\n\x0f\x61rtifact_digest\x18\x02 \x01(\t\x12\x10\n\x08manifest\x18\x03 \x01(\x0c\x12\x10\n\x08\x65nvelope\x18\x04 \x01(\x0c\"\x19\n\x17GetProvenanceKeyRequest\"\'\n\x18GetProvenanceKeyResponse\x12\x0b\n\x03pem\x18\x01 \x01(\t\"$\n\x12GetArtifactRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"k\n\x13GetArtifactResponse\x12.\n\x08\x61rtifact\x18\x01 \x01(\x0b\x32\x1c.lightrail.build.v1.Artifact\x12\x10\n\x08manifest\x18\x02 \x01(\x0c\x12\x12\n\nprovenance\x18\x03 \x01(\x0c*\xa8\x01\n\nBuildState\x12\x1b\n\x17\x42UILD_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42UILD_STATE_QUEUED\x10\x01\x12\x17\n\x13\x42UILD_STATE_RUNNING\x10\x02\x12\x19\n\x15\x42UILD_STATE_SUCCEEDED\x10\x03\x12\x16\n\x12\x42UILD_STATE_FAILED\x10\x04\x12\x19\n\x15\x42UILD_STATE_CANCELLED\x10\x05*\xa7\x01\n\nStageState\x12\x1b\n\x17STAGE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13STAGE_STATE_PENDING\x10\x01\x12\x17\n\x13STAGE_STATE_RUNNING\x10\x02\x12\x19\n\x15STAGE_STATE_SUCCEEDED\x10\x03\x12\x16\n\x12STAGE_STATE_FAILED\x10\x04\x12\x17\n\x13STAGE_STATE_SKIPPED\x10\x05\x32\xe3\x07\n\x0c\x42uildService\x12s\n\x0eUploadSnapshot\x12).lightrail.build.v1.UploadSnapshotRequest\x1a*.lightrail.build.v1.UploadSnapshotResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x02(\x01\x12h\n\x0bGetSnapshot\x12&.lightrail.build.v1.GetSnapshotRequest\x1a\'.lightrail.build.v1.GetSnapshotResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x12_\n\x08GetBuild\x12#.lightrail.build.v1.GetBuildRequest\x1a$.lightrail.build.v1.GetBuildResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x12\x65\n\nListBuilds\x12%.lightrail.build.v1.ListBuildsRequest\x1a&.lightrail.build.v1.ListBuildsResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x12s\n\x0eStreamBuildLog\x12).lightrail.build.v1.StreamBuildLogRequest\x1a*.lightrail.build.v1.StreamBuildLogResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x30\x01\x12h\n\x0b\x43\x61ncelBuild\x12&.lightrail.build.v1.CancelBuildRequest\x1a\'.lightrail.build.v1.CancelBuildResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x02\x12n\n\rGetProvenance\x12(.lightrail.build.v1.GetProvenanceRequest\x1a).lightrail.build.v1.GetProvenanceResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x12u\n\x10GetProvenanceKey\x12+.lightrail.build.v1.GetProvenanceKeyRequest\x1a,.lightrail.build.v1.GetProvenanceKeyResponse\"\x06\x8a\xb5\x18\x02\x08\x02\x12\x66\n\x0bGetArtifact\x12&.lightrail.build.v1.GetArtifactRequest\x1a\'.lightrail.build.v1.GetArtifactResponse\"\x06\x8a\xb5\x18\x02\x08\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,10 +53,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUILDSERVICE'].methods_by_name['GetProvenanceKey']._serialized_options = b'\212\265\030\002\010\002'
   _globals['_BUILDSERVICE'].methods_by_name['GetArtifact']._loaded_options = None
   _globals['_BUILDSERVICE'].methods_by_name['GetArtifact']._serialized_options = b'\212\265\030\002\010\005'
-  _globals['_BUILDSTATE']._serialized_start=2534
-  _globals['_BUILDSTATE']._serialized_end=2702
-  _globals['_STAGESTATE']._serialized_start=2705
-  _globals['_STAGESTATE']._serialized_end=2872
+  _globals['_BUILDSTATE']._serialized_start=2640
+  _globals['_BUILDSTATE']._serialized_end=2808
+  _globals['_STAGESTATE']._serialized_start=2811
+  _globals['_STAGESTATE']._serialized_end=2978
   _globals['_STAGE']._serialized_start=129
   _globals['_STAGE']._serialized_end=310
   _globals['_SNAPSHOT']._serialized_start=313
@@ -68,45 +68,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LAYER']._serialized_start=1019
   _globals['_LAYER']._serialized_end=1095
   _globals['_ARTIFACT']._serialized_start=1098
-  _globals['_ARTIFACT']._serialized_end=1389
-  _globals['_ARTIFACT_ENVIRONMENTENTRY']._serialized_start=1339
-  _globals['_ARTIFACT_ENVIRONMENTENTRY']._serialized_end=1389
-  _globals['_UPLOADSNAPSHOTREQUEST']._serialized_start=1391
-  _globals['_UPLOADSNAPSHOTREQUEST']._serialized_end=1449
-  _globals['_UPLOADSNAPSHOTRESPONSE']._serialized_start=1451
-  _globals['_UPLOADSNAPSHOTRESPONSE']._serialized_end=1523
-  _globals['_GETSNAPSHOTREQUEST']._serialized_start=1525
-  _globals['_GETSNAPSHOTREQUEST']._serialized_end=1566
-  _globals['_GETSNAPSHOTRESPONSE']._serialized_start=1568
-  _globals['_GETSNAPSHOTRESPONSE']._serialized_end=1637
-  _globals['_GETBUILDREQUEST']._serialized_start=1639
-  _globals['_GETBUILDREQUEST']._serialized_end=1697
-  _globals['_GETBUILDRESPONSE']._serialized_start=1699
-  _globals['_GETBUILDRESPONSE']._serialized_end=1759
-  _globals['_LISTBUILDSREQUEST']._serialized_start=1761
-  _globals['_LISTBUILDSREQUEST']._serialized_end=1804
-  _globals['_LISTBUILDSRESPONSE']._serialized_start=1806
-  _globals['_LISTBUILDSRESPONSE']._serialized_end=1869
-  _globals['_STREAMBUILDLOGREQUEST']._serialized_start=1871
-  _globals['_STREAMBUILDLOGREQUEST']._serialized_end=1966
-  _globals['_STREAMBUILDLOGRESPONSE']._serialized_start=1968
-  _globals['_STREAMBUILDLOGRESPONSE']._serialized_end=2036
-  _globals['_CANCELBUILDREQUEST']._serialized_start=2038
-  _globals['_CANCELBUILDREQUEST']._serialized_end=2099
-  _globals['_CANCELBUILDRESPONSE']._serialized_start=2101
-  _globals['_CANCELBUILDRESPONSE']._serialized_end=2122
-  _globals['_GETPROVENANCEREQUEST']._serialized_start=2124
-  _globals['_GETPROVENANCEREQUEST']._serialized_end=2212
-  _globals['_GETPROVENANCERESPONSE']._serialized_start=2214
-  _globals['_GETPROVENANCERESPONSE']._serialized_end=2316
-  _globals['_GETPROVENANCEKEYREQUEST']._serialized_start=2318
-  _globals['_GETPROVENANCEKEYREQUEST']._serialized_end=2343
-  _globals['_GETPROVENANCEKEYRESPONSE']._serialized_start=2345
-  _globals['_GETPROVENANCEKEYRESPONSE']._serialized_end=2384
-  _globals['_GETARTIFACTREQUEST']._serialized_start=2386
-  _globals['_GETARTIFACTREQUEST']._serialized_end=2422
-  _globals['_GETARTIFACTRESPONSE']._serialized_start=2424
-  _globals['_GETARTIFACTRESPONSE']._serialized_end=2531
-  _globals['_BUILDSERVICE']._serialized_start=2875
-  _globals['_BUILDSERVICE']._serialized_end=3870
+  _globals['_ARTIFACT']._serialized_end=1431
+  _globals['_ARTIFACT_ENVIRONMENTENTRY']._serialized_start=1381
+  _globals['_ARTIFACT_ENVIRONMENTENTRY']._serialized_end=1431
+  _globals['_IMAGE']._serialized_start=1433
+  _globals['_IMAGE']._serialized_end=1495
+  _globals['_UPLOADSNAPSHOTREQUEST']._serialized_start=1497
+  _globals['_UPLOADSNAPSHOTREQUEST']._serialized_end=1555
+  _globals['_UPLOADSNAPSHOTRESPONSE']._serialized_start=1557
+  _globals['_UPLOADSNAPSHOTRESPONSE']._serialized_end=1629
+  _globals['_GETSNAPSHOTREQUEST']._serialized_start=1631
+  _globals['_GETSNAPSHOTREQUEST']._serialized_end=1672
+  _globals['_GETSNAPSHOTRESPONSE']._serialized_start=1674
+  _globals['_GETSNAPSHOTRESPONSE']._serialized_end=1743
+  _globals['_GETBUILDREQUEST']._serialized_start=1745
+  _globals['_GETBUILDREQUEST']._serialized_end=1803
+  _globals['_GETBUILDRESPONSE']._serialized_start=1805
+  _globals['_GETBUILDRESPONSE']._serialized_end=1865
+  _globals['_LISTBUILDSREQUEST']._serialized_start=1867
+  _globals['_LISTBUILDSREQUEST']._serialized_end=1910
+  _globals['_LISTBUILDSRESPONSE']._serialized_start=1912
+  _globals['_LISTBUILDSRESPONSE']._serialized_end=1975
+  _globals['_STREAMBUILDLOGREQUEST']._serialized_start=1977
+  _globals['_STREAMBUILDLOGREQUEST']._serialized_end=2072
+  _globals['_STREAMBUILDLOGRESPONSE']._serialized_start=2074
+  _globals['_STREAMBUILDLOGRESPONSE']._serialized_end=2142
+  _globals['_CANCELBUILDREQUEST']._serialized_start=2144
+  _globals['_CANCELBUILDREQUEST']._serialized_end=2205
+  _globals['_CANCELBUILDRESPONSE']._serialized_start=2207
+  _globals['_CANCELBUILDRESPONSE']._serialized_end=2228
+  _globals['_GETPROVENANCEREQUEST']._serialized_start=2230
+  _globals['_GETPROVENANCEREQUEST']._serialized_end=2318
+  _globals['_GETPROVENANCERESPONSE']._serialized_start=2320
+  _globals['_GETPROVENANCERESPONSE']._serialized_end=2422
+  _globals['_GETPROVENANCEKEYREQUEST']._serialized_start=2424
+  _globals['_GETPROVENANCEKEYREQUEST']._serialized_end=2449
+  _globals['_GETPROVENANCEKEYRESPONSE']._serialized_start=2451
+  _globals['_GETPROVENANCEKEYRESPONSE']._serialized_end=2490
+  _globals['_GETARTIFACTREQUEST']._serialized_start=2492
+  _globals['_GETARTIFACTREQUEST']._serialized_end=2528
+  _globals['_GETARTIFACTRESPONSE']._serialized_start=2530
+  _globals['_GETARTIFACTRESPONSE']._serialized_end=2637
+  _globals['_BUILDSERVICE']._serialized_start=2981
+  _globals['_BUILDSERVICE']._serialized_end=3976
 # @@protoc_insertion_point(module_scope)

@@ -310,6 +310,7 @@ class Artifact(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     HOST_PATHS_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     start_command: _builtins.str
     """argv after variable expansion by a shell inside the sandbox: the command as the user wrote it."""
@@ -327,6 +328,10 @@ class Artifact(_message.Message):
     def host_paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Host directories a runtime must show read-only at the same path (language runtimes)."""
 
+    @_builtins.property
+    def image(self) -> Global___Image:
+        """Instead of layers: a container image, which only a runtime for containers can start."""
+
     def __init__(
         self,
         *,
@@ -338,14 +343,42 @@ class Artifact(_message.Message):
         kind: _builtins.str = ...,
         host_paths: _abc.Iterable[_builtins.str] | None = ...,
         provider: _builtins.str = ...,
+        image: Global___Image | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "environment", b"environment", "host_paths", b"host_paths", "kind", b"kind", "layers", b"layers", "provider", b"provider", "start_command", b"start_command", "working_directory", b"working_directory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "environment", b"environment", "host_paths", b"host_paths", "image", b"image", "kind", b"kind", "layers", b"layers", "provider", b"provider", "start_command", b"start_command", "working_directory", b"working_directory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Artifact: _TypeAlias = Artifact  # noqa: Y015
+
+@_typing.final
+class Image(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    reference: _builtins.str
+    """A name in the engine that made it, or a registry's address with the digest."""
+    digest: _builtins.str
+    """sha256:<hex>"""
+    size_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        reference: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "reference", b"reference", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Image: _TypeAlias = Image  # noqa: Y015
 
 @_typing.final
 class UploadSnapshotRequest(_message.Message):

@@ -1,0 +1,43 @@
+"""What the builders of images need: an engine, and a stack made on this machine; each once for all tests."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from libs.kernel.errors import Unavailable
+from libs.stacks.debian import make_stack
+from tests.contract.engines import daemon, require
+
+
+@pytest.fixture(scope="session")
+def engine_folder() -> Iterator[Path]:
+    """A short temporary folder: a socket's path may not be long."""
+    folder = Path(tempfile.mkdtemp(prefix="lr-images-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def docker_host(engine_folder: Path) -> Iterator[str]:
+    place = engine_folder / "docker"
+    place.mkdir()
+    with daemon(place) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def stacks(engine_folder: Path) -> Path:
+    """The folder of a stack `debian` that was made for the tests."""
+    require("mmdebstrap")
+    folder = engine_folder / "stacks"
+    try:
+        make_stack(folder, print)
+    except Unavailable as reason:
+        pytest.skip(f"no stack can be made here: {reason}")
+    return folder

@@ -1,0 +1,78 @@
+"""What builders of images promise beside what all builders do."""
+
+from __future__ import annotations
+
+import pytest
+
+from libs.plans.faults import BuildFault
+from tests.contract.workshop import Workshop
+
+__all__ = [
+    "test_an_image_says_whose_it_is_and_runs_as_nobody_special",
+    "test_changed_variable_runs_the_build_again_and_an_unchanged_one_does_not",
+    "test_fault_in_the_users_own_dockerfile_names_its_line",
+    "test_the_users_own_dockerfile_is_built_as_it_is",
+    "test_what_the_host_needs_to_reach_registries_is_seen_and_not_kept",
+]
+
+OWN = """\
+FROM lightrail/debian:run AS first
+ARG COLOUR=red
+RUN echo "$COLOUR" \\
+    > /colour.txt
+
+FROM first AS second
+RUN echo not-this-one > /second.txt
+"""
+
+
+async def test_an_image_says_whose_it_is_and_runs_as_nobody_special(workshop: Workshop) -> None:
+    artifact = await workshop.build({"main.py": "print(1)\n"})
+    settings = await workshop.settings(artifact)
+    labels = settings["Labels"]
+    assert labels["dev.lightrail.platform"] == "tests"
+    assert labels["dev.lightrail.workspace"] == "wsp_1"
+    assert labels["dev.lightrail.service"] == "svc_1"
+    assert labels["dev.lightrail.build"].startswith("bld_")
+    assert settings["User"] == "10001:10001"
+    assert settings["WorkingDir"] == "/app"
+
+
+async def test_changed_variable_runs_the_build_again_and_an_unchanged_one_does_not(workshop: Workshop) -> None:
+    source, command = {"main.py": "print(1)\n"}, "echo colour is $COLOUR"
+    seen = []
+    for colour in ("red", "red", "blue"):
+        await workshop.build(source, build_command=command, secrets={"COLOUR": f"a-{colour}-one"})
+        seen.append("colour is •••" in workshop.heard.texts("build"))
+    assert seen == [True, False, True]
+
+
+async def test_the_users_own_dockerfile_is_built_as_it_is(workshop: Workshop) -> None:
+    # The images it stands on are there once something else was built.
+    await workshop.build({"main.py": "print(1)\n"})
+    artifact = await workshop.build(
+        {"docker/Other": OWN, "main.py": "print(1)\n"}, dockerfile="docker/Other", target="first",
+        arguments={"COLOUR": "very-blue-indeed"},
+    )  # fmt: skip
+    everything = await workshop.contents(artifact)
+    assert artifact.provider == "dockerfile"
+    assert b"very-blue-indeed\n" in everything
+    assert b"not-this-one\n" not in everything
+
+
+async def test_fault_in_the_users_own_dockerfile_names_its_line(workshop: Workshop) -> None:
+    await workshop.build({"main.py": "print(1)\n"})
+    text = "FROM lightrail/debian:run\n\n# Why not.\nRUN echo fine && \\\n    echo 'error: no such colour' && exit 9\n"
+    with pytest.raises(BuildFault) as fault:
+        await workshop.build({"Dockerfile": text})
+    assert str(fault.value).startswith("Dockerfile, line 4: The step build failed:")
+    assert "ended with exit code 9: error: no such colour" in str(fault.value)
+
+
+async def test_what_the_host_needs_to_reach_registries_is_seen_and_not_kept(workshop: Workshop) -> None:
+    workshop.show_host("MIRROR_TOKEN", "held-by-the-host-only")
+    source = {"main.py": "print(1)\n"}
+    artifact = await workshop.build(source, build_command='echo "seen: $MIRROR_TOKEN"')
+    assert "seen: held-by-the-host-only" in workshop.heard.texts("build")
+    everything = await workshop.contents(artifact)
+    assert b"held-by-the-host-only" not in everything

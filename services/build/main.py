@@ -21,6 +21,7 @@ from libs.kernel.ids import new_id
 from libs.reconcile import Driver
 from libs.runtime import Follow, Module, Opened
 from libs.runtime.host import Host
+from libs.sandbox.cgroups import open_groups
 from libs.sandbox.sandbox import Sandbox
 from libs.sandbox.spec import Limits
 from services.build.adapters.archives import CheckedArchives, archive_limits
@@ -32,11 +33,13 @@ from services.build.adapters.disk import DiskWatch
 from services.build.adapters.git import Git
 from services.build.adapters.remotes import Remotes
 from services.build.adapters.repositories import GitRepositories
+from services.build.adapters.images.buildah import BuildahBuilder
 from services.build.adapters.images.chosen import ChosenBuilder
 from services.build.adapters.images.docker import DockerBuilder
 from services.build.adapters.images.engine import Engine
 from services.build.adapters.images.recipes import Kitchen, platform_of
 from services.build.adapters.images.registry import Registry
+from services.build.adapters.images.rooms import Rooms
 from services.build.adapters.machine import ThisMachine
 from services.build.adapters.projects import PeerProjects
 from services.build.adapters.registries import Registries, read_registries
@@ -230,6 +233,8 @@ def chosen_builder(settings: Settings, host: Host, slug: SlugBuilder) -> ChosenB
         registry = Registry(
             settings.registry, settings.registry_username, settings.registry_password, settings.registry_insecure
         )
+    limits = Limits(settings.memory, settings.cpu_millicores, MOST_PROCESSES, LARGEST_FILE)
+    rooms = Rooms(open_groups(f"{platform_of(settings.home)}-images"), limits, host.clock)
     kitchen = Kitchen(
         work=slug.work,
         key=settings.home / "build" / "variables.key",
@@ -243,12 +248,24 @@ def chosen_builder(settings: Settings, host: Host, slug: SlugBuilder) -> ChosenB
         stacks=settings.home / "stacks",
         blobs=slug.blobs,
         clock=host.clock,
+        rooms=rooms,
+        network=settings.image_network,
+        registry=registry,
+    )
+    buildah = BuildahBuilder(
+        home=settings.home / "build" / "buildah",
+        kitchen=kitchen,
+        stacks=settings.home / "stacks",
+        blobs=slug.blobs,
+        clock=host.clock,
+        rooms=rooms,
+        environ=host.environ,
         network=settings.image_network,
         registry=registry,
     )
     return ChosenBuilder(
         slug=slug,
-        images={"docker": docker},
+        images={"docker": docker, "buildah": buildah},
         default=settings.builder,
         runs_images=RUNS_IMAGES,
         own_secrets=registry.secrets if registry else frozenset(),

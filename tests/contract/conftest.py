@@ -11,7 +11,7 @@ import pytest
 
 from libs.kernel.errors import Unavailable
 from libs.stacks.debian import make_stack
-from tests.contract.engines import daemon, require
+from tests.contract.engines import daemon, distribution, require
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +41,11 @@ def stacks(engine_folder: Path) -> Path:
     except Unavailable as reason:
         pytest.skip(f"no stack can be made here: {reason}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def registry_address(engine_folder: Path) -> Iterator[str]:
+    place = engine_folder / "registry"
+    place.mkdir()
+    with distribution(place) as address:
+        yield address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,24 @@ from pathlib import Path
 import pytest
 
 _START_SECONDS = 40.0
+USER = "pusher"
+PASSWORD = "for-the-tests-alone"
+# The same, as bcrypt has it.
+_HTPASSWD = f"{USER}:$2b$04$9Ow2tDx.l.Q3xu.EJoT/K.B5iNznqXkovefjUS0XdOSlUiUgW3Od6\n"
+_REGISTRY = """\
+version: 0.1
+storage:
+  filesystem:
+    rootdirectory: {folder}/data
+http:
+  addr: 127.0.0.1:0
+auth:
+  htpasswd:
+    realm: tests
+    path: {folder}/htpasswd
+log:
+  level: info
+"""
 
 
 def require(*programs: str) -> None:
@@ -60,3 +79,24 @@ def _await(process: subprocess.Popen[bytes], log: Path, question: Sequence[str])
             said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             pytest.skip(f"{log.name} does not start here: {said[-1] if said else 'it said nothing'}")
         time.sleep(0.2)
+
+
+@contextmanager
+def distribution(folder: Path) -> Iterator[str]:
+    """A registry that lets only USER with PASSWORD in; gives host:port."""
+    require("docker-registry")
+    (folder / "htpasswd").write_text(_HTPASSWD, encoding="ascii")
+    (folder / "config.yml").write_text(_REGISTRY.format(folder=folder), encoding="ascii")
+    log = folder / "docker-registry"
+    with running(["docker-registry", "serve", str(folder / "config.yml")], log) as process:
+        yield f"127.0.0.1:{_port(process, log)}"
+
+
+def _port(process: subprocess.Popen[bytes], log: Path) -> int:
+    """Where the registry listens: it says so once it does."""
+    deadline = time.monotonic() + _START_SECONDS
+    while not (found := re.search(r"listening on \S*?:(\d+)", log.read_text(encoding="utf-8"))):
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.skip(f"docker-registry does not start here: {log.read_text(encoding='utf-8').strip()[-300:]}")
+        time.sleep(0.1)
+    return int(found[1])

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from libs.kernel.errors import Unavailable
+from libs.kernel.secret import Secret
 from libs.plans.faults import BuildFault
+from services.build.adapters.images.registry import Registry
+from tests.contract.engines import PASSWORD, USER
 from tests.contract.workshop import Workshop
 
 __all__ = [
+    "test_an_image_is_pushed_and_had_again_by_its_digest_alone",
     "test_an_image_says_whose_it_is_and_runs_as_nobody_special",
     "test_changed_variable_runs_the_build_again_and_an_unchanged_one_does_not",
     "test_fault_in_the_users_own_dockerfile_names_its_line",
     "test_the_users_own_dockerfile_is_built_as_it_is",
     "test_what_the_host_needs_to_reach_registries_is_seen_and_not_kept",
+    "test_wrong_password_of_the_registry_is_the_platforms_fault_and_is_not_told",
 ]
 
 OWN = """\
@@ -76,3 +82,26 @@ async def test_what_the_host_needs_to_reach_registries_is_seen_and_not_kept(work
     assert "seen: held-by-the-host-only" in workshop.heard.texts("build")
     everything = await workshop.contents(artifact)
     assert b"held-by-the-host-only" not in everything
+
+
+async def test_an_image_is_pushed_and_had_again_by_its_digest_alone(workshop: Workshop, registry_address: str) -> None:
+    assert workshop.pushing
+    assert workshop.pull
+    there = Registry(f"{registry_address}/team", USER, Secret(PASSWORD), insecure=True)
+    pushing = workshop.pushing(there)
+    artifact = await pushing.build({"main.py": "print(1)\n"})
+    assert artifact.image
+    assert artifact.image.reference == f"{registry_address}/team/svc_1@{artifact.image.digest}"
+    assert ("publish", f"pushed {artifact.image.reference}") in pushing.heard.lines
+    assert await workshop.pull(artifact.image.reference, there) == "/app"
+
+
+async def test_wrong_password_of_the_registry_is_the_platforms_fault_and_is_not_told(
+    workshop: Workshop, registry_address: str
+) -> None:
+    assert workshop.pushing
+    wrong = "a-wrong-password"
+    pushing = workshop.pushing(Registry(registry_address, USER, Secret(wrong), insecure=True))
+    with pytest.raises(Unavailable, match="could not be pushed") as fault:
+        await pushing.build({"main.py": "print(1)\n"})
+    assert wrong not in str(fault.value)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from libs.kernel.units import MIB
 from libs.plans.detect import make_plan
 from libs.plans.plan import PlanSettings
+from libs.sandbox.cgroups import open_groups
+from libs.sandbox.spec import Limits
+from services.build.adapters.images.recipes import Kitchen, platform_of
+from services.build.adapters.images.registry import Registry
+from services.build.adapters.images.rooms import Rooms
 from services.build.app.building import Built
 from services.build.app.ports import Job, Output, Variables
 from services.build.domain.log import Lines
@@ -66,6 +72,9 @@ class Workshop:
     settings: Callable[[Artifact], Awaitable[dict[str, Any]]] = _nothing
     # Sets a variable of the machine's own.
     show_host: Callable[[str, str], None] = _show_nothing
+    # The same, with a registry to push to; and a way to get an image from there, which gives its working directory.
+    pushing: Callable[[Registry], Workshop] | None = None
+    pull: Callable[[str, Registry], Awaitable[str]] | None = None
     heard: Heard = field(default_factory=lambda: Heard(frozenset()))
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1_000)))
 
@@ -94,6 +103,17 @@ class Workshop:
             return await built.publish(self.heard)
         finally:
             await self.site.builder.clean(build.id)
+
+
+def kitchen_of(site: Site, told: Mapping[str, str] | None = None) -> Kitchen:
+    """What prepares recipes for the stack made here; `told` is the machine's environment instead of its own."""
+    slug = site.builder
+    registries = slug.registries if told is None else replace(slug.registries, environment=told)
+    return Kitchen(slug.work, site.home / "build" / "variables.key", registries, "debian", "tests")
+
+
+def rooms_of(site: Site, *, memory: int = 2048 * MIB) -> Rooms:
+    return Rooms(open_groups(f"{platform_of(site.home)}-images"), Limits(memory, 2000, 2048, 4096 * MIB), site.clock)
 
 
 def alive(word: str) -> list[int]:

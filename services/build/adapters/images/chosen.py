@@ -21,6 +21,10 @@ class ImageBuilder(Protocol):
         """Does what the plan says."""
         ...
 
+    async def clean(self, build_id: str) -> None:
+        """Ends every program of this build; harmless when there is none."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ChosenBuilder:
@@ -61,6 +65,8 @@ class ChosenBuilder:
 
     async def clean(self, build_id: str) -> None:
         """Removes every work directory of this build."""
+        for builder in self.images.values():
+            await builder.clean(build_id)
         await self.slug.clean(build_id)
 
     def _needs_images(self, plan: BuildPlan) -> BuildFault:

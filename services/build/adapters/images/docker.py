@@ -4,55 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from libs.blobs.port import Blobs
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
-from libs.plans.faults import BuildFault
-from libs.plans.images.dockerfile import TEST
-from libs.plans.images.stacks import REPOSITORY, missing_stack
-from libs.plans.plan import APP, BuildPlan, Step
-from libs.stacks.debian import read_stack
+from libs.plans.plan import BuildPlan
+from services.build.adapters.images.built import ImageBuilt, make, name_of, of_stack, stack_for
 from services.build.adapters.images.engine import Engine, away
 from services.build.adapters.images.programs import follow
 from services.build.adapters.images.progress import Progress
 from services.build.adapters.images.recipes import Kitchen, Recipe
 from services.build.adapters.images.registry import Registry
+from services.build.adapters.images.rooms import Rooms
 from services.build.adapters.images.telling import Teller
 from services.build.app.ports import Job, Output
-from services.build.domain.model import Artifact, Image
+from services.build.domain.model import Image
 
 _PUSH_SECONDS: Final = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class DockerBuilt:
-    """An image in the engine."""
-
-    builder: DockerBuilder
-    job: Job
-    plan: BuildPlan
-    recipe: Recipe
-
-    async def test(self, step: Step, output: Output) -> None:
-        """Runs the recipe's stage that tests."""
-        begun = self.builder.clock.monotonic()
-        if self.recipe.own:
-            raise BuildFault(
-                "A source with a Dockerfile of its own runs no test command.", hint="Test in a stage of the Dockerfile."
-            )
-        await self.builder.run(replace(self.recipe, target=TEST), "", output)
-        await output.say(step.name, f"{step.name} took {self.builder.clock.monotonic() - begun:.1f} s")
-
-    async def publish(self, output: Output) -> Artifact:
-        """Pushes the image when there is a registry, and stores the manifest."""
-        image = await self.builder.published(self.job, output)
-        artifact = image_artifact(self.plan, image)
-        await self.builder.blobs.put_bytes(artifact.canonical())
-        return artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,34 +35,29 @@ class DockerBuilder:
     stacks: Path
     blobs: Blobs
     clock: Clock
+    rooms: Rooms
     network: str
     registry: Registry | None = None
 
-    async def build(self, job: Job, plan: BuildPlan, output: Output) -> DockerBuilt:
+    async def build(self, job: Job, plan: BuildPlan, output: Output) -> ImageBuilt:
         """Builds the image."""
         recipe = await asyncio.to_thread(self.kitchen.prepare, job, plan)
-        for note in recipe.notes:
-            await output.say("detect", f"note: {note}")
         await self._bases(recipe)
-        begun = self.clock.monotonic()
-        await self.run(recipe, name_of(job), output)
-        await output.say("build", f"the image took {self.clock.monotonic() - begun:.1f} s")
-        return DockerBuilt(self, job, plan, recipe)
+        return await make(self, job, plan, recipe, output)
+
+    async def clean(self, build_id: str) -> None:
+        """Ends what a killed process of this build's left: the engine follows."""
+        await self.rooms.end(build_id)
 
     async def _bases(self, recipe: Recipe) -> None:
         """Sees to it that the stack's own images are there. BuildFault when they were never made."""
-        own = [image for image in recipe.bases if image.startswith(f"{REPOSITORY}:")]
+        own = of_stack(recipe)
         if not own:
             return
-        stack = await asyncio.to_thread(read_stack, self.stacks)
-        if stack is None:
-            for image in own:
-                if await self.engine.inspect(image) is None:
-                    raise missing_stack(image)
-            return
+        stack = await asyncio.to_thread(stack_for, self.stacks, own)
         await self.engine.load(Path(stack.archive), {image: stack.images[image] for image in own})
 
-    async def run(self, recipe: Recipe, name: str, output: Output) -> None:
+    async def run(self, job: Job, recipe: Recipe, name: str, output: Output) -> None:
         """Builds a recipe's target; without a name only to see whether it can be built. BuildFault when it cannot."""
         progress, teller = Progress(), Teller(recipe, output)
 
@@ -100,7 +66,9 @@ class DockerBuilder:
                 await teller.tell(event)
 
         argv = [await self.engine.program(), *self._words(recipe, name)]
-        code = await follow(argv, self.engine.environment(recipe.inherited), hear)
+        async with self.rooms.room(job.build.id) as group:
+            doors = group.doors if group else ()
+            code = await follow(argv, self.engine.environment(recipe.inherited), hear, doors=doors)
         await teller.close()
         if code != 0:
             if away(progress.last):
@@ -140,20 +108,3 @@ class DockerBuilder:
             raise Unavailable(f"The registry {self.registry.address} took the image but gave no digest for it.")
         await output.say("publish", f"pushed {reference}")
         return Image(reference, reference.removeprefix(prefix), found["Size"])
-
-
-def name_of(job: Job) -> str:
-    """What the image of a build is called on this machine."""
-    return f"lightrail/{job.build.service_id.lower()}:{job.build.id.lower()}"
-
-
-def image_artifact(plan: BuildPlan, image: Image) -> Artifact:
-    """The artifact that an image is: its environment and its layers are inside."""
-    return Artifact(
-        layers=(),
-        start_command=plan.start_command,
-        working_directory=APP,
-        kind=plan.kind,
-        provider=plan.provider,
-        image=image,
-    )

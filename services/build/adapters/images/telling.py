@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
+from libs.kernel.units import show_bytes
 from libs.plans.faults import BuildFault
 from services.build.adapters.images.progress import Begun, Ended, Event, Line
 from services.build.adapters.images.recipes import Recipe
@@ -45,9 +46,9 @@ class Teller:
     def fault(self, instruction: str, code: int | None, last: str) -> BuildFault:
         """The user's fault: which instruction failed, where it stands, and its most telling line."""
         step, shown = self._place(instruction)
-        if "Unknown flag: network" in last:
+        if "Unknown flag: network" in last or "RUN only supports the --mount flag" in last:
             return BuildFault(
-                "This container engine cannot close the network for one command: Docker 23 or newer can.",
+                "This builder of images cannot close the network for one command: Docker 23 or newer can.",
                 hint="Take “network = false” out of lightrail.toml, or build with the slug builder.",
             )
         if not instruction or not step:
@@ -58,6 +59,13 @@ class Teller:
         how = "failed" if code is None else f"ended with exit code {code}"
         begin = f"{where}The step {step} failed: “{shown}” {how}"
         return BuildFault(f"{begin}: {line}" if line else f"{begin} and said nothing.")
+
+    def out_of_memory(self, instruction: str, limit: int | None) -> BuildFault:
+        """The user's fault: a command took more memory than a build may."""
+        step, shown = self._place(instruction)
+        amount = show_bytes(limit or 0).replace(".0 ", " ")
+        what = f"The step {step} failed: “{shown}”" if step else "The build of the image"
+        return BuildFault(f"{what} ran out of memory (limit {amount}).")
 
     def _place(self, instruction: str) -> tuple[str, str]:
         """The step that an instruction belongs to, and how it is shown; none for those that only prepare."""

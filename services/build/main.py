@@ -31,8 +31,6 @@ from services.build.adapters.caches import ToolCaches
 from services.build.adapters.deployments import PeerDeployments
 from services.build.adapters.disk import DiskWatch
 from services.build.adapters.git import Git
-from services.build.adapters.remotes import Remotes
-from services.build.adapters.repositories import GitRepositories
 from services.build.adapters.images.buildah import BuildahBuilder
 from services.build.adapters.images.chosen import ChosenBuilder
 from services.build.adapters.images.docker import DockerBuilder
@@ -43,6 +41,8 @@ from services.build.adapters.images.rooms import Rooms
 from services.build.adapters.machine import ThisMachine
 from services.build.adapters.projects import PeerProjects
 from services.build.adapters.registries import Registries, read_registries
+from services.build.adapters.remotes import Remotes
+from services.build.adapters.repositories import GitRepositories
 from services.build.adapters.runtimes import Runtimes
 from services.build.adapters.slug import SlugBuilder
 from services.build.adapters.steps import Commands

@@ -41,6 +41,10 @@ async def test_an_image_says_whose_it_is_and_runs_as_nobody_special(workshop: Wo
     assert labels["dev.lightrail.service"] == "svc_1"
     assert labels["dev.lightrail.build"].startswith("bld_")
     assert settings["User"] == "10001:10001"
+    assert workshop.origin.driver == workshop.driver
+    bases = {one.name: one.digest for one in workshop.origin.materials}
+    assert bases["lightrail/debian:run"].startswith("sha256:")
+    assert bases["Dockerfile"].startswith("sha256:")
     assert settings["WorkingDir"] == "/app"
 
 

@@ -20,6 +20,7 @@ from services.build.app.building import Built
 from services.build.app.ports import Job, Output, Variables
 from services.build.domain.log import Lines
 from services.build.domain.model import Artifact, Build, BuildState
+from services.build.domain.provenance import Origin
 from tests.integration.build.sites import EXAMPLES, Site, archive_of
 
 
@@ -76,6 +77,7 @@ class Workshop:
     pushing: Callable[[Registry], Workshop] | None = None
     pull: Callable[[str, Registry], Awaitable[str]] | None = None
     heard: Heard = field(default_factory=lambda: Heard(frozenset()))
+    origin: Origin = field(default_factory=lambda: Origin(""))
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1_000)))
 
     async def build(
@@ -98,6 +100,7 @@ class Workshop:
         try:
             plan = make_plan(await self.site.builder.fetch(job), PlanSettings(**settings), builder=self.driver)
             built = await self.make(job, plan, self.heard)
+            self.origin = built.origin
             if plan.test:
                 await built.test(plan.test, self.heard)
             return await built.publish(self.heard)

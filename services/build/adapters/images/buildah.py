@@ -81,6 +81,16 @@ class BuildahBuilder:
     # The storage driver that works here, once it is known.
     _storage: list[str] = field(default_factory=list)
 
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return "buildah"
+
+    async def identify(self, image: str) -> str:
+        """The id of an image in the store; empty when it has none of that name."""
+        found = await self.inspect(image)
+        return f"sha256:{found['FromImageID']}" if found else ""
+
     async def build(self, job: Job, plan: BuildPlan, output: Output) -> ImageBuilt:
         """Builds the image."""
         recipe = await asyncio.to_thread(self.kitchen.prepare, job, plan)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +18,7 @@ from libs.stacks.debian import Stack, read_stack
 from services.build.adapters.images.recipes import Recipe
 from services.build.app.ports import Job, Output
 from services.build.domain.model import Artifact, Image
+from services.build.domain.provenance import Material, Origin
 
 
 class Driver(Protocol):
@@ -29,6 +32,15 @@ class Driver(Protocol):
     @property
     def clock(self) -> Clock:
         """The time."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What it is called: docker or buildah."""
+        ...
+
+    async def identify(self, image: str) -> str:
+        """The id of an image on this machine, as sha256:<hex>; empty when it has none of that name."""
         ...
 
     async def run(self, job: Job, recipe: Recipe, name: str, output: Output) -> None:
@@ -48,6 +60,7 @@ class ImageBuilt:
     job: Job
     plan: BuildPlan
     recipe: Recipe
+    origin: Origin
 
     async def test(self, step: Step, output: Output) -> None:
         """Runs the recipe's stage that tests."""
@@ -82,7 +95,10 @@ async def make(driver: Driver, job: Job, plan: BuildPlan, recipe: Recipe, output
     begun = driver.clock.monotonic()
     await driver.run(job, recipe, name_of(job), output)
     await output.say("build", f"the image took {driver.clock.monotonic() - begun:.1f} s")
-    return ImageBuilt(driver, job, plan, recipe)
+    used = [Material(one, await driver.identify(one)) for one in dict.fromkeys(recipe.bases)]
+    text = await asyncio.to_thread(recipe.dockerfile.read_bytes)
+    used.append(Material("Dockerfile", f"sha256:{hashlib.sha256(text).hexdigest()}"))
+    return ImageBuilt(driver, job, plan, recipe, Origin(driver.name, tuple(used)))
 
 
 def name_of(job: Job) -> str:

@@ -39,6 +39,16 @@ class DockerBuilder:
     network: str
     registry: Registry | None = None
 
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return "docker"
+
+    async def identify(self, image: str) -> str:
+        """The id of an image in the engine; empty when it has none of that name."""
+        found = await self.engine.inspect(image)
+        return str(found["Id"]) if found else ""
+
     async def build(self, job: Job, plan: BuildPlan, output: Output) -> ImageBuilt:
         """Builds the image."""
         recipe = await asyncio.to_thread(self.kitchen.prepare, job, plan)

@@ -20,6 +20,7 @@ PREFIXES: Final = {
     "service": "svc",
     "snapshot": "snp",
     "build": "bld",
+    "push": "psh",
     "deployment": "dep",
     "release": "rel",
     "instance": "ins",

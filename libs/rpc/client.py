@@ -62,6 +62,19 @@ class Peer:
         finally:
             call.cancel()
 
+    async def duplex(
+        self, method: Callable[..., Any], requests: AsyncIterator[object], ctx: Ctx, *, timeout: float | None = None
+    ) -> AsyncIterator[Any]:
+        """Sends a stream and yields what is answered, until that ends or the caller leaves."""
+        call = method(requests, timeout=timeout, metadata=self._metadata(ctx), wait_for_ready=True)
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise failure_of(error) or error from error
+        finally:
+            call.cancel()
+
     async def upload(
         self, method: Callable[..., Any], requests: AsyncIterator[object], ctx: Ctx, *, timeout: float
     ) -> Any:

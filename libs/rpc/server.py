@@ -83,7 +83,10 @@ class _Door(grpc.aio.ServerInterceptor):
             return handler
         metadata = {key: value for key, value in details.invocation_metadata or () if isinstance(value, str)}
         if handler.request_streaming and handler.response_streaming:
-            raise RuntimeError(f"{details.method}: bidirectional streams have no door yet")
+            wrapped = self._streaming(details.method, metadata, handler.stream_stream)
+            return grpc.stream_stream_rpc_method_handler(
+                wrapped, handler.request_deserializer, handler.response_serializer
+            )
         if handler.response_streaming:
             wrapped = self._streaming(details.method, metadata, handler.unary_stream)
             return grpc.unary_stream_rpc_method_handler(

@@ -1,10 +1,11 @@
 """Build: source becomes a runnable artifact.
 
-Owns: snapshots, builds, build_logs, artifacts, dependency_layers, retired_services (schema build),
+Owns: snapshots, builds, build_logs, artifacts, dependency_layers, retired_services, pushes (schema
+  build),
   and LIGHTRAIL_HOME/build. It alone writes and removes blobs.
 Offers: BuildService (UploadSnapshot, GetSnapshot, GetBuild, ListBuilds, StreamBuildLog, CancelBuild, GetArtifact,
   GetProvenance, GetProvenanceKey).
-  BuildUpkeepService (ListCaches, ClearCaches).
+  BuildUpkeepService (ListCaches, ClearCaches). GitService (AdvertiseRefs, ReceivePack, UploadPack).
 Publishes: snapshot.stored, build.started, build.succeeded, build.failed, build.cancelled, build.skipped,
   source.fetched.
 Listens to: deploy (deployment.requested; deployment.queued; and the states in which a build is no longer wanted),

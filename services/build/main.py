@@ -26,6 +26,7 @@ from libs.sandbox.sandbox import Sandbox
 from libs.sandbox.spec import Limits
 from services.build.adapters.archives import CheckedArchives, archive_limits
 from services.build.adapters.attestations import SignedAttestations
+from services.build.adapters.bare import BareRepositories
 from services.build.adapters.blobs import SweptBlobs
 from services.build.adapters.caches import ToolCaches
 from services.build.adapters.deployments import PeerDeployments
@@ -55,6 +56,7 @@ from services.build.app.collect import Collector, Window
 from services.build.app.fetching import Fetching
 from services.build.app.pipeline import Pipeline
 from services.build.app.provenance import ProvenanceDesk
+from services.build.app.pushes import Pushes
 from services.build.app.queue import Queue
 from services.build.app.reactions import Reactions
 from services.build.app.run import BuildRunner
@@ -66,12 +68,15 @@ from services.build.events.codec import encode
 from services.build.events.subscriptions import DEPLOY, PROJECT, to_deploy, to_project
 from services.build.loops.builds import BuildLoop
 from services.build.loops.collect import CollectLoop
+from services.build.loops.pushes import PushLoop
+from services.build.rpc.git import git_door
 from services.build.rpc.servicer import served
 from services.build.rpc.upkeep import upkeep
 from services.build.store.artifacts import OutboxFacts, PostgresArtifacts, PostgresDependencyLayers, PostgresSnapshots
 from services.build.store.builds import CHANNEL, PostgresBuilds
 from services.build.store.garbage import PostgresGarbage
 from services.build.store.log import PostgresLog
+from services.build.store.pushes import PostgresPushes
 
 MIGRATIONS = Path(__file__).parent / "store" / "migrations"
 # Programs that one build may run at once, and bytes of its largest file.
@@ -107,7 +112,8 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         builder = chosen_builder(settings, host, slug)
         archives = CheckedArchives(blobs, home / "incoming", settings.snapshot_limit)
         repositories = git_repositories(settings, host, sandbox, work, archives)
-        fetching = Fetching(db.tx, facts, builds, snapshots, projects, repositories, host.clock)
+        ledger = PostgresPushes(db)
+        fetching = Fetching(db.tx, facts, builds, snapshots, projects, repositories, ledger, host.clock)
         attestations = SignedAttestations(blobs, SigningKey.load(settings.provenance_key_file))
         runner = BuildRunner(
             work=db.tx,
@@ -135,7 +141,12 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         deployments = PeerDeployments(host.peer("deploy"))
         desk = BuildDesk(builds, log, artifacts, call_off, wakes, deployments)
         cache_desk = CacheDesk(caches, PostgresDependencyLayers(db), projects, host.clock)
-        reactions = Reactions(builds, call_off, host.clock)
+        bare = BareRepositories(
+            repositories.git, sandbox, work, repositories.pushed, settings.snapshot_limit, host.clock
+        )
+        pushes = Pushes(projects, bare, ledger, deployments, builds, log, host.clock)
+        settling = Driver(PushLoop(pushes, ledger), host.clock, concurrency=2)
+        reactions = Reactions(builds, call_off, bare, host.clock)
         uploads = Uploads(db.tx, facts, snapshots, archives, projects, host.clock)
         queue = Queue(
             work=db.tx,
@@ -162,9 +173,14 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         )
         collecting = Driver(CollectLoop(collector, period=settings.collect_period), host.clock, concurrency=1)
         yield Opened(
-            servicers=[served(uploads, desk, ProvenanceDesk(desk, artifacts, attestations)), upkeep(cache_desk)],
+            servicers=[
+                served(uploads, desk, ProvenanceDesk(desk, artifacts, attestations)),
+                upkeep(cache_desk),
+                git_door(pushes),
+            ],
             loops=[
                 driver.run,
+                settling.run,
                 lambda: wake_on_notify(db, driver, host.clock),
                 lambda: run_leased(db, "collect", host.clock, lambda: collect(collecting, settings, host.clock)),
             ],

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from libs.testing.eventually import eventually
 from tests.e2e.application import Application, copy_of
-from tests.integration.build.githost import GitHost, Repository, git
+from tests.e2e.platform import EMAIL, PASSWORD
+from tests.integration.build.githost import ENVIRONMENT, GitHost, Repository, git
 
 Make = Callable[..., Awaitable[Application]]
 
@@ -48,3 +53,110 @@ async def test_a_repository_is_deployed_its_commit_is_shown_and_a_push_that_chan
     await app.lr("redeploy", live["id"])
     newest = (await app.deployments())[0]
     assert (newest["state"], newest["snapshot_id"]) == ("active", live["snapshot_id"])
+
+
+class Pusher:
+    """A person with a repository of their own and the platform as a remote."""
+
+    def __init__(self, app: Application, folder: Path, password: str = "") -> None:
+        self.app = app
+        self.repository = Repository(folder)
+        address = f"127.0.0.1:{app.platform.port}/git/{app.project['name']}/{app.service['name']}.git"
+        self.url = f"http://any:{password or app.platform.token}@{address}"
+        git(folder, "remote", "add", "lightrail", self.url)
+
+    async def git(self, *arguments: str) -> tuple[int, str]:
+        """Runs git to its end; its exit code and all it said."""
+        process = await asyncio.create_subprocess_exec(
+            "git", *arguments, cwd=self.repository.folder, env=ENVIRONMENT,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        said, _ = await process.communicate()
+        return process.returncode or 0, said.decode()
+
+
+@pytest.fixture
+async def pusher(application: Make, tmp_path: Path) -> Pusher:
+    app = await application("static-site")
+    made = Pusher(app, tmp_path / "mine")
+    (made.repository.folder / "index.html").write_text("<h1>One</h1>", encoding="utf-8")
+    made.repository.commit("One")
+    return made
+
+
+async def test_a_push_is_built_and_live_and_a_failing_one_leaves_branch_and_service_as_they_were(
+    pusher: Pusher, tmp_path: Path
+) -> None:
+    app, repository = pusher.app, pusher.repository
+    code, said = await pusher.git("push", "lightrail", "main")
+    assert code == 0, said
+    assert f"remote: Live: http://{app.host}:{app.platform.port}" in said
+    assert "remote:   start command" in said
+    assert "One" in await app.text()
+    live = (await app.deployments())[0]
+    assert (live["trigger"], live["git"]["ref"], live["git"]["url"]) == ("push", "main", None)
+    assert live["git"]["commit"] == git(repository.folder, "rev-parse", "HEAD")
+
+    (repository.folder / "package.json").write_text("{ broken", encoding="utf-8")
+    repository.commit("Two")
+    code, said = await pusher.git("push", "lightrail", "main")
+    assert code != 0, said
+    assert "the build failed" in said
+    assert "package.json" in said
+    assert "One" in await app.text()
+
+    git(repository.folder, "rm", "--quiet", "package.json")
+    (repository.folder / "index.html").write_text("<h1>Three</h1>", encoding="utf-8")
+    repository.commit("Three")
+    code, said = await pusher.git("push", "lightrail", "main")
+    assert code == 0, said
+    assert "Three" in await app.text()
+    code, said = await pusher.git("push", "lightrail", "main:side", "HEAD:refs/tags/v1")
+    assert code == 0, said
+    assert "side is not deployed: main is" in said
+    assert len(await app.deployments()) == 3
+
+    clone = tmp_path / "clone"
+    code, said = await pusher.git("clone", "--quiet", pusher.url, str(clone))
+    assert code == 0, said
+    assert git(clone, "log", "-1", "--format=%s") == "Three"
+    assert {"origin/main", "origin/side"} <= set(git(clone, "branch", "--remotes", "--format=%(refname:short)").split())
+
+
+async def test_the_door_for_git_asks_for_a_password_and_shows_nobody_what_is_anothers(pusher: Pusher) -> None:
+    app = pusher.app
+    path = f"/git/{app.project['name']}/{app.service['name']}.git/info/refs?service=git-receive-pack"
+    asked = await app.platform.request("GET", path, token="")
+    assert asked.status_code == 401
+    assert asked.headers["www-authenticate"].startswith("Basic ")
+    wrong = {"Authorization": "Basic " + base64.b64encode(b"any:lr_" + b"x" * 43).decode()}
+    refused = await app.platform.request("GET", path, token="", headers=wrong)
+    assert refused.status_code == 401
+    assert refused.headers["content-type"].startswith("text/plain")
+    stranger = Pusher(app, pusher.repository.folder.parent / "theirs", await app.platform.user(f"{app.name}@a.test"))
+    code, said = await stranger.git("ls-remote", "lightrail")
+    assert code != 0
+    assert "There is no project" in said
+    # E-mail and password, as a person who has no token.
+    url = pusher.url.replace(f"any:{app.platform.token}", f"{quote(EMAIL)}:{quote(PASSWORD)}")
+    code, said = await pusher.git("ls-remote", url)
+    assert code == 0, said
+
+
+async def test_a_pusher_who_leaves_changes_nothing(pusher: Pusher) -> None:
+    process = await asyncio.create_subprocess_exec(
+        "git", "push", "lightrail", "main", cwd=pusher.repository.folder, env=ENVIRONMENT,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    while b"Deploying" not in (line := await process.stderr.readline()):
+        assert line, "git ended before the deployment was asked for"
+    process.kill()
+    await process.communicate()
+    await pusher.app.becomes("active")
+
+    async def moved() -> None:
+        _, said = await pusher.git("ls-remote", "lightrail", "refs/heads/main")
+        assert git(pusher.repository.folder, "rev-parse", "HEAD") in said
+
+    await eventually(moved, within=20)

@@ -62,6 +62,9 @@ ROWS = {
     "build.StreamBuildLog": Row(BUILD),
     "build.CancelBuild": Row(BUILD),
     "build.GetProvenance": Row(BUILD),
+    "build.AdvertiseRefs": Row(IN_ENVIRONMENT),
+    "build.ReceivePack": Row(IN_ENVIRONMENT, last={"chunk": b"0000"}),
+    "build.UploadPack": Row(IN_ENVIRONMENT, {"content": b"0000"}),
     "deploy.CreateDeployment": Row([("service_id", "snapshot_id"), ("service_id", "environment_id", "snapshot_id")]),
     "deploy.GetDeployment": Row([("deployment_id",)]),
     "deploy.ListDeployments": Row(

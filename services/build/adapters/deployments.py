@@ -7,10 +7,14 @@ from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from libs.git.refs import branch_of
 from libs.kernel.context import Ctx, platform
+from libs.kernel.errors import NotFound
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2, deploy_pb2_grpc
 from libs.rpc import Peer
 from services.build.app.keeping import Needed
+from services.build.app.pushes import Standing
+from services.build.domain.push import Push
 
 SECONDS: Final = 30.0
 
@@ -34,3 +38,24 @@ class PeerDeployments:
         """Passes when the deployment is the caller's to see; NotFound otherwise."""
         request = deploy_pb2.GetDeploymentRequest(deployment_id=deployment_id)
         await self._peer.call(self._stub.GetDeployment, request, ctx)
+
+    async def deploy(self, ctx: Ctx, push: Push) -> str:
+        """Asks for a deployment on the caller's behalf and gives its id; the same push has one."""
+        request = deploy_pb2.CreateDeploymentRequest(
+            service_id=push.service_id,
+            environment_id=push.environment_id,
+            git=deploy_pb2.GitSource(ref=branch_of(push.ref), push=push.id),
+            idempotency_key=push.id,
+        )
+        answer = await self._peer.call(self._stub.CreateDeployment, request, ctx, timeout=SECONDS)
+        return str(answer.deployment.id)
+
+    async def standing(self, deployment_id: str) -> Standing:
+        """How it stands; the state “unknown” when there is none."""
+        request = deploy_pb2.GetDeploymentRequest(deployment_id=deployment_id)
+        try:
+            found = (await self._peer.call(self._stub.GetDeployment, request, platform("build"))).deployment
+        except NotFound:
+            return Standing("unknown", "", "")
+        name = deploy_pb2.DeploymentState.Name(found.state).removeprefix("DEPLOYMENT_STATE_").lower()
+        return Standing(name, found.reason, found.url)

@@ -11,6 +11,7 @@ from libs.protogen.lightrail.project.v1 import project_pb2, project_pb2_grpc, so
 from libs.rpc import Peer
 from services.build.app.fetching import SourceSecrets
 from services.build.app.ports import ServiceRef, Variables
+from services.build.app.pushes import Place
 from services.build.domain.model import Build
 
 
@@ -40,6 +41,15 @@ class PeerProjects:
             root_directory=settings.root_directory,
             kind=settings.kind,
         )
+
+    async def place(self, ctx: Ctx, service_id: str, environment_id: str) -> Place:
+        """The service as the caller sees it; NotFound when it is not the caller's."""
+        request = project_pb2.GetServiceRequest(service_id=service_id, environment_id=environment_id)
+        found = (await self._peer.call(self._stub.GetService, request, ctx)).service
+        ctx.allow(found.workspace_id, found.project_id, found.environment_id, what=f"Service {service_id[:64]}")
+        asked = source_pb2.GetSourceRequest(service_id=found.id, environment_id=found.environment_id)
+        source = (await self._peer.call(self._sources.GetSource, asked, ctx)).source
+        return Place(found.workspace_id, found.id, found.environment_id, source.branch)
 
     async def secrets(self, build: Build) -> SourceSecrets:
         """What opens the repository of the build's service."""

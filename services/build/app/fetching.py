@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from libs.git.watch import touched
@@ -13,6 +13,7 @@ from libs.kernel.ids import new_id
 from libs.kernel.secret import Secret
 from libs.plans.faults import BuildFault
 from services.build.app.ports import Builds, Facts, Lease, Output, Snapshots, Work
+from services.build.app.pushes import PushLedger
 from services.build.domain.facts import SourceFetched
 from services.build.domain.model import Build, Snapshot
 from services.build.domain.source import Commit, GitWish, NothingChanged
@@ -82,6 +83,7 @@ class Fetching:
     snapshots: Snapshots
     sources: ProjectSources
     repositories: Repositories
+    pushes: PushLedger
     clock: Clock
 
     async def secrets(self, build: Build) -> SourceSecrets:
@@ -105,13 +107,22 @@ class Fetching:
             if found is None:
                 raise BuildFault(f"The source {build.snapshot_id} is not there any more.", hint="Upload it again.")
             return found[0]
-        checkout = await self.repositories.fetch(build, build.git, secrets, output)
+        checkout = await self.repositories.fetch(build, await self._wish(build, build.git), secrets, output)
         if checkout.host_keys:
             await self.sources.keep_host_keys(build, checkout.host_keys)
         snapshot = await self._keep(build, lease, checkout)
         if checkout.changed is not None and not touched(secrets.watch_paths, checkout.changed):
             raise NothingChanged(_unwatched(build.git, checkout))
         return snapshot
+
+    async def _wish(self, build: Build, wish: GitWish) -> GitWish:
+        """What is to be fetched; of a push the very commit that was pushed."""
+        if not wish.push_id:
+            return wish
+        push = await self.pushes.get(wish.push_id)
+        if push is None or (push.service_id, push.environment_id) != (build.service_id, build.environment_id):
+            raise BuildFault(f"There is no push {wish.push_id[:40]} to this service.", hint="Push it again.")
+        return replace(wish, ref=push.new_commit)
 
     async def _keep(self, build: Build, lease: Lease, checkout: Checkout) -> Snapshot:
         commit = checkout.commit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from libs.kernel.clock import Clock
 from libs.kernel.ids import new_id
@@ -25,12 +26,21 @@ class Wanted:
     git: GitWish | None = None
 
 
+class PushedRepositories(Protocol):
+    """The repositories that are pushed to."""
+
+    async def drop(self, service_id: str) -> None:
+        """Removes a service's; harmless when there are none."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Reactions:
     """Use cases begun by facts."""
 
     builds: Builds
     call_off: CallOff
+    repositories: PushedRepositories
     clock: Clock
 
     async def deployment_requested(self, wanted: Wanted) -> None:
@@ -65,3 +75,4 @@ class Reactions:
     async def service_deleted(self, service_id: str) -> None:
         """Lets go of what is kept for rollbacks of a service that is gone; the next collection removes it."""
         await self.builds.retire(service_id, self.clock.now())
+        await self.repositories.drop(service_id)

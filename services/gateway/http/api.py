@@ -28,6 +28,7 @@ from services.gateway.http.routes import (
     accounts,
     builds,
     deployments,
+    git,
     operations,
     projects,
     session,
@@ -39,7 +40,7 @@ from services.gateway.http.routes import (
 )
 
 PREFIX: Final = "/api/v1"
-_UPLOADS: Final = re.compile(rf"^{PREFIX}/services/[^/]+/snapshots$")
+_UPLOADS: Final = re.compile(rf"^({PREFIX}/services/[^/]+/snapshots|/git/[^?]+/git-receive-pack)$")
 _ROUTERS: Final = (
     operations.router,
     session.router,
@@ -91,6 +92,7 @@ def create_app(parts: Parts) -> FastAPI:
         setattr(app.state, name, getattr(parts, name))
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX)
+    app.include_router(git.router)
     app.include_router(docs.router)
     app.include_router(pages.router)
     problems.install(app)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from libs.protogen.lightrail.auth.v1 import auth_pb2_grpc
-from libs.protogen.lightrail.build.v1 import build_pb2_grpc, upkeep_pb2_grpc
+from libs.protogen.lightrail.build.v1 import build_pb2_grpc, git_pb2_grpc, upkeep_pb2_grpc
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2_grpc
 from libs.protogen.lightrail.metering.v1 import metering_pb2_grpc
 from libs.protogen.lightrail.project.v1 import project_pb2_grpc, source_pb2_grpc
@@ -34,5 +34,6 @@ class Backend:
         self.sources = Service(project, source_pb2_grpc.SourceServiceStub(project.channel))
         self.build = Service(build, build_pb2_grpc.BuildServiceStub(build.channel))
         self.upkeep = Service(build, upkeep_pb2_grpc.BuildUpkeepServiceStub(build.channel))
+        self.git = Service(build, git_pb2_grpc.GitServiceStub(build.channel))
         self.deploy = Service(deploy, deploy_pb2_grpc.DeploymentServiceStub(deploy.channel))
         self.metering = Service(metering, metering_pb2_grpc.MeteringServiceStub(metering.channel))

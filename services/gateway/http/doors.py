@@ -27,6 +27,7 @@ BEARER: Final = HTTPBearer(
 )
 AUTH: Final = "lightrail.auth.v1.AuthService"
 PROJECT: Final = "lightrail.project.v1.ProjectService"
+GIT: Final = "lightrail.build.v1.GitService"
 SOURCE: Final = "lightrail.project.v1.SourceService"
 BUILD: Final = "lightrail.build.v1.BuildService"
 UPKEEP: Final = "lightrail.build.v1.BuildUpkeepService"
@@ -82,7 +83,7 @@ def authorized(rpc: str) -> Any:  # noqa: ANN401 - FastAPI's marker
             )
         credentials: Credentials = request.app.state.credentials
         admission = await credentials.admit(credential, rpc)
-        return Caller(_ctx(request, admission.actor), rpc, credential, credentials)
+        return Caller(context_of(request, admission.actor), rpc, credential, credentials)
 
     _rows[admit] = Row(rpc)
     return Depends(admit)
@@ -93,7 +94,7 @@ def public(rpc: str) -> Any:  # noqa: ANN401 - FastAPI's marker
     """A dependency for routes whose RPC is open to anyone, as login is."""
 
     async def admit(request: Request) -> Caller:
-        return Caller(_ctx(request, Actor(kind="anonymous")), rpc, None, request.app.state.credentials)
+        return Caller(context_of(request, Actor(kind="anonymous")), rpc, None, request.app.state.credentials)
 
     _rows[admit] = Row(rpc, public=True)
     return Depends(admit)
@@ -123,10 +124,15 @@ def visitor(rpc: str) -> Any:  # noqa: ANN401 - FastAPI's marker
             admission = await credentials.admit(credential, rpc)
         except (Denied, Unavailable):
             return None
-        return Caller(_ctx(request, admission.actor), rpc, credential, credentials)
+        return Caller(context_of(request, admission.actor), rpc, credential, credentials)
 
     _rows[admit] = Row(rpc, optional=True)
     return Depends(admit)
+
+
+def declare(admit: Callable[..., Any], row: Row) -> None:
+    """Writes down the row of a dependency that admits in a way of its own."""
+    _rows[admit] = row
 
 
 def credential_of(request: Request) -> Secret[str] | None:
@@ -173,7 +179,8 @@ def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
         yield from _calls(dependency)
 
 
-def _ctx(request: Request, actor: Actor) -> Ctx:
+def context_of(request: Request, actor: Actor) -> Ctx:
+    """The call's context for this actor."""
     state = request.scope.get("state", {})
     return Ctx(actor=actor, request_id=state.get("request_id", ""), traceparent=state.get("traceparent", ""))
 

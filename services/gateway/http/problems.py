@@ -8,12 +8,14 @@ from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from libs.kernel.errors import Conflict, Denied, Exhausted, Failure, Invalid, NotFound, Unavailable
 
+# Where git speaks with the platform.
+GIT: Final = "/git/"
 MEDIA_TYPE: Final = "application/problem+json"
 _STATUS: Final[dict[type[Failure], HTTPStatus]] = {
     NotFound: HTTPStatus.NOT_FOUND,
@@ -149,6 +151,10 @@ def install(app: FastAPI) -> None:
 
 async def _on_failure(request: Request, error: Exception) -> Response:
     assert isinstance(error, Failure)  # noqa: S101 - registered for Failure only
+    if request.url.path.startswith(GIT):
+        # git shows people what is plain text.
+        status = of_failure(error).status
+        return PlainTextResponse(f"{error}\n", status_code=status, headers=getattr(error, "headers", None))
     return respond(of_failure(error, request_id_of(request)), getattr(error, "headers", None))
 
 

@@ -36,11 +36,11 @@ ENVIRONMENT = {
 }
 
 
-def git(folder: Path, *arguments: str) -> str:
+def git(folder: Path, *arguments: str, stdin: str = "") -> str:
     """Runs git as a person would; gives what it printed."""
     done = subprocess.run(
         ["git", "-c", "init.defaultBranch=main", *arguments],
-        cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False,
+        cwd=folder, env=ENVIRONMENT, input=stdin, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stdout}{done.stderr}"
     return done.stdout.strip()

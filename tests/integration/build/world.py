@@ -44,6 +44,7 @@ from services.build.loops.builds import BuildLoop
 from services.build.store.artifacts import OutboxFacts, PostgresArtifacts, PostgresSnapshots
 from services.build.store.builds import PostgresBuilds
 from services.build.store.log import PostgresLog
+from services.build.store.pushes import PostgresPushes
 
 MIGRATIONS = Path(__file__).parents[3] / "services" / "build" / "store" / "migrations"
 LAYER = Layer("sha256:" + "1" * 64, "/app", writable=True, size_bytes=10)
@@ -145,6 +146,10 @@ class ToldRepositories:
     changed: tuple[str, ...] | None = None
     host_keys: tuple[str, ...] = ()
     fetched: int = 0
+    dropped: list[str] = field(default_factory=list)
+
+    async def drop(self, service_id: str) -> None:
+        self.dropped.append(service_id)
 
     async def fetch(self, build: Build, wish: GitWish, secrets: SourceSecrets, output: Output) -> Checkout:
         self.fetched += 1
@@ -208,6 +213,7 @@ class World:
 
         self.db, self.clock = db, clock
         self.builder, self.projects, self.wakes = ToldBuilder(), ToldProjects(), Wakes()
+        self.repositories, self.pushes = ToldRepositories(), PostgresPushes(db)
         self.builds, self.log = PostgresBuilds(db), PostgresLog(db)
         self.snapshots, self.artifacts = PostgresSnapshots(db), PostgresArtifacts(db)
         self.outbox = Outbox(db, "build", clock)
@@ -218,11 +224,10 @@ class World:
         self.desk = BuildDesk(self.builds, self.log, self.artifacts, self.call_off, self.wakes, self.deployments)
         self.attestations = KeptAttestations()
         self.provenance = ProvenanceDesk(self.desk, self.artifacts, self.attestations)
-        self.reactions = Reactions(builds, self.call_off, clock)
+        self.reactions = Reactions(builds, self.call_off, self.repositories, clock)
         self.uploads = Uploads(db.tx, facts, self.snapshots, Kept(), self.projects, clock)
         self.builder.wrapped = faulty
         builder = faulty(self.builder)
-        self.repositories = ToldRepositories()
         self.fetching = Fetching(
             db.tx,
             facts,
@@ -230,6 +235,7 @@ class World:
             faulty(self.snapshots),
             faulty(self.projects),
             faulty(self.repositories),
+            self.pushes,
             clock,
         )
         self.runner = BuildRunner(

@@ -1,0 +1,78 @@
+"""Pushes: which refs may move, and what becomes of a push whose build has ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from libs.git.pkt import ZERO, Command
+from libs.git.refs import HEADS, TAGS, branch_of, ref_name
+from libs.kernel.errors import Invalid
+from services.build.domain.model import BuildState
+
+# Branches that are deployed while no branch is set.
+USUAL: Final = ("main", "master")
+# Where a push lies until it is known what becomes of it.
+INCOMING: Final = "refs/incoming/"
+
+
+class PushState(StrEnum):
+    """Where a push is."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A push that deploys; without a deployment it is not asked for yet."""
+
+    id: str
+    workspace_id: str
+    service_id: str
+    environment_id: str
+    ref: str
+    old_commit: str
+    new_commit: str
+    state: PushState
+    created_at: datetime
+    deployment_id: str = ""
+
+
+def refusal(wish: Command) -> str:
+    """Why a ref may not be moved so; empty when it may."""
+    if wish.new == ZERO:
+        return "branches are not deleted here"
+    if not wish.ref.startswith((HEADS, TAGS)):
+        return "only branches and tags are kept"
+    try:
+        ref_name(wish.ref)
+    except Invalid:
+        return "this is no name of a branch"
+    return ""
+
+
+def deploys(wish: Command, branch: str) -> bool:
+    """Whether this is the branch that is deployed; empty: the usual ones are."""
+    name = branch_of(wish.ref)
+    return bool(name) and (name == branch if branch else name in USUAL)
+
+
+def verdict(build: BuildState | None, deployment: str) -> PushState:
+    """What becomes of a push, by its build's state and its deployment's; pending while that is open.
+
+    The branch moves when the build succeeded, or when there was nothing to build.
+    """
+    if build is BuildState.SUCCEEDED or deployment == "skipped":
+        return PushState.ACCEPTED
+    if build in (BuildState.FAILED, BuildState.CANCELLED) and deployment in _OVER:
+        return PushState.REFUSED
+    if build is None and deployment in _OVER:
+        return PushState.REFUSED
+    return PushState.PENDING
+
+
+_OVER: Final = frozenset({"failed", "crashed", "removing", "removed", "unknown"})

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from libs.git import pkt
+from libs.kernel.errors import Exhausted, Invalid
+from libs.kernel.units import MIB
+from libs.sandbox.spec import Limits
+from services.build.adapters.bare import BareRepositories
+from services.build.adapters.git import Git
+from services.build.adapters.workdir import WorkDirs
+from services.build.app.pushes import Place
+from tests.integration.build.githost import ENVIRONMENT, Repository, git
+from tests.integration.build.sites import Site
+
+PLACE = Place("wsp_1", "svc_1", "env_1", "main")
+MAIN = "refs/heads/main"
+
+
+@pytest_asyncio.fixture
+async def bare(tmp_path: Path) -> BareRepositories:
+    site = await Site.open(tmp_path / "home")
+    runner = Git(site.sandbox, Limits(pids=500), 60.0)
+    work = WorkDirs(site.home / "build" / "work")
+    return BareRepositories(runner, site.sandbox, work, site.home / "build" / "git", 4 * MIB, site.clock)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "mine")
+
+
+def body(repository: Repository, *wishes: pkt.Command, objects: str = "") -> bytes:
+    """What git sends for a push, with the objects of another commit when told to."""
+    pack = subprocess.run(
+        ["git", "pack-objects", "--stdout", "--revs", "--quiet"],
+        cwd=repository.folder, env=ENVIRONMENT, input=f"{objects or wishes[0].new}\n".encode(),
+        capture_output=True, check=True,
+    )  # fmt: skip
+    lines = b"".join(
+        pkt.line(f"{wish.old} {wish.new} {wish.ref}" + ("\0 report-status side-band-64k" if number == 0 else ""))
+        for number, wish in enumerate(wishes)
+    )
+    return lines + pkt.FLUSH + pack.stdout
+
+
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(data), 1000):
+        yield data[at : at + 1000]
+
+
+async def pushed(bare: BareRepositories, data: bytes, push_id: str = "psh_1") -> dict[str, str]:
+    async with bare.receive(PLACE, pieces(data)) as incoming:
+        return await incoming.unpack(push_id, incoming.commands.wishes)
+
+
+async def refs(bare: BareRepositories) -> set[str]:
+    told = await bare.advertise(PLACE, push=False, protocol="")
+    lines = [(line or b"").split(b"\0")[0].decode() for line, _ in pkt.lines(told)]
+    return {line.split()[1] for line in lines if " refs/" in line}
+
+
+async def test_a_push_is_kept_out_of_sight_until_its_branch_moves(
+    bare: BareRepositories, repository: Repository
+) -> None:
+    new = repository.commit("One", **{"a.txt": "1"})
+    assert await pushed(bare, body(repository, pkt.Command(pkt.ZERO, new, MAIN))) == {}
+    assert await refs(bare) == set()
+    assert await bare.move(PLACE, MAIN, pkt.ZERO, new)
+    # Again, as after a crash between the move and its note.
+    assert await bare.move(PLACE, MAIN, pkt.ZERO, new)
+    await bare.forget(PLACE, "psh_1")
+    await bare.forget(PLACE, "psh_1")
+    assert await refs(bare) == {MAIN}
+    hidden = bare.root / PLACE.service_id / f"{PLACE.environment_id}.git" / "refs" / "incoming"
+    assert not await asyncio.to_thread(lambda: [path for path in hidden.rglob("*") if path.is_file()])
+
+
+async def test_a_branch_that_moved_meanwhile_is_not_moved(bare: BareRepositories, repository: Repository) -> None:
+    first = repository.commit("One", **{"a.txt": "1"})
+    second = repository.commit("Two", **{"a.txt": "2"})
+    third = repository.commit("Three", **{"a.txt": "3"})
+    await pushed(bare, body(repository, pkt.Command(pkt.ZERO, third, MAIN)))
+    assert await bare.move(PLACE, MAIN, pkt.ZERO, first)
+    assert await bare.move(PLACE, MAIN, first, second)
+    assert not await bare.move(PLACE, MAIN, first, third)
+    assert await bare.move(PLACE, MAIN, second, third)
+
+
+async def test_objects_that_do_harm_and_packs_that_are_broken_are_refused(
+    bare: BareRepositories, repository: Repository
+) -> None:
+    repository.commit("One", **{"a.txt": "1"})
+    blob = git(repository.folder, "hash-object", "-w", "a.txt")
+    evil = git(repository.folder, "mktree", stdin=f"100644 blob {blob}\t.git\n")
+    commit = git(repository.folder, "commit-tree", evil, "-m", "evil")
+    git(repository.folder, "update-ref", "refs/heads/evil", commit)
+    with pytest.raises(Invalid, match="cannot be kept"):
+        await pushed(bare, body(repository, pkt.Command(pkt.ZERO, commit, MAIN)))
+    good = git(repository.folder, "rev-parse", "main")
+    data = body(repository, pkt.Command(pkt.ZERO, good, MAIN), objects="main")
+    with pytest.raises(Invalid, match="cannot be kept"):
+        await pushed(bare, data[:-10] + b"0123456789")
+    # A pack without the commit that is pushed.
+    missing = await pushed(bare, body(repository, pkt.Command(pkt.ZERO, "1" * 40, MAIN), objects="main"))
+    assert MAIN in missing
+    assert await refs(bare) == set()
+    left = await asyncio.to_thread(lambda: list((bare.root.parent / "work").iterdir()))
+    assert left == []
+
+
+async def test_a_push_that_is_too_large_is_refused(bare: BareRepositories) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 100_000
+
+    with pytest.raises(Exhausted, match="larger than"):
+        async with bare.receive(PLACE, endless()):
+            raise AssertionError("it was taken")
+
+
+async def test_a_users_hooks_and_settings_are_none(bare: BareRepositories, repository: Repository) -> None:
+    new = repository.commit("One", **{"a.txt": "1"})
+    await bare.advertise(PLACE, push=True, protocol="")
+    made = bare.root / PLACE.service_id / f"{PLACE.environment_id}.git"
+
+    def plant() -> None:
+        (made / "hooks").mkdir()
+        for name in ("pre-receive", "post-receive", "update", "reference-transaction"):
+            (made / "hooks" / name).write_text(f"#!/bin/sh\ntouch {made}/ran\nexit 1\n", encoding="utf-8")
+            (made / "hooks" / name).chmod(0o755)
+
+    await asyncio.to_thread(plant)
+    assert await pushed(bare, body(repository, pkt.Command(pkt.ZERO, new, MAIN))) == {}
+    assert await bare.move(PLACE, MAIN, pkt.ZERO, new)
+    assert not await asyncio.to_thread((made / "ran").exists)

@@ -41,6 +41,7 @@ class Row:
 
 NAMED = {"name": "NAME"}
 BUILD = [("build_id",), ("deployment_id",), ("build_id", "deployment_id")]
+CACHES = [("workspace_id",), ("service_id",), ("workspace_id", "service_id")]
 IN_ENVIRONMENT = [("service_id",), ("service_id", "environment_id")]
 VARIABLES = [*IN_ENVIRONMENT, ("environment_id",)]
 # An RPC of tomorrow that takes an id and is open to people needs a row here.
@@ -59,6 +60,8 @@ ROWS = {
     "build.GetSnapshot": Row([("snapshot_id",)]),
     "build.GetBuild": Row(BUILD),
     "build.ListBuilds": Row([("deployment_ids",)]),
+    "build.ListCaches": Row(CACHES),
+    "build.ClearCaches": Row(CACHES),
     "build.StreamBuildLog": Row(BUILD),
     "build.CancelBuild": Row(BUILD),
     "build.GetProvenance": Row(BUILD),
@@ -243,6 +246,23 @@ async def test_whoever_owns_what_is_named_gets_an_answer_on_every_rpc(doors: Doo
             if status is not grpc.StatusCode.OK:
                 wrong.append(f"{key(rpc)} with one's own {shape}: {status.name} {said[:200]}")
     assert wrong == []
+
+
+async def test_a_token_of_another_project_or_environment_finds_nothing_either(doors: Doors) -> None:
+    owner = doors.both.owner
+    ids, elsewhere = ids_of(owner.ids), await owner.fresh()
+    staging = await owner.api("POST", f"/projects/{ids['project_id']}/environments", json={"name": "staging"})
+    bound = {"name": "narrow", "workspace_id": ids["workspace_id"]}
+    of_project = bound | {"project_id": elsewhere["project_id"]}
+    of_environment = bound | {"project_id": ids["project_id"], "environment_id": staging["id"]}
+    in_project = {"project_id", "service_id", "snapshot_id"}
+    in_environment = {"environment_id", "deployment_id", "deployment_ids", "build_id"}
+    for scope, hidden in ((of_project, in_project | in_environment), (of_environment, in_environment)):
+        token = (await owner.api("POST", "/tokens", json=scope))["secret"]
+        for rpc, _, shape in MATRIX:
+            if rpc.access is Access.MEMBER and hidden.intersection(shape):
+                status, said = await doors.ask(rpc, {name: ids[name] for name in shape}, token)
+                assert status is grpc.StatusCode.NOT_FOUND, (key(rpc), shape, said)
 
 
 async def test_a_viewer_may_look_and_change_nothing(doors: Doors) -> None:

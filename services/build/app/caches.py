@@ -67,12 +67,14 @@ class CacheDesk:
         return Cleared(freed, tuple(busy))
 
     async def _workspace(self, ctx: Ctx, workspace_id: str, service_id: str) -> str:
-        """The workspace meant; NotFound when it, or the service, is not the caller's."""
+        """The workspace meant; NotFound when it or the service is not the caller's, or they do not belong together."""
         if service_id:
             if not is_id(service_id, "service"):
                 raise Invalid(f"“{service_id[:64]}” is no service id.", field="service_id")
             service = await self.projects.service(ctx, service_id)
             ctx.allow(service.workspace_id, service.project_id, what=f"Service {service_id}")
+            if workspace_id not in ("", service.workspace_id):
+                raise NotFound(f"Workspace {workspace_id[:64]} does not exist, or has no such service.")
             return service.workspace_id
         if ctx.actor.project_id:
             raise Denied(

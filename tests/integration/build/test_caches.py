@@ -116,6 +116,9 @@ async def test_members_see_what_their_workspace_keeps_and_nobody_elses(yard: Yar
     assert (own.tools, [one.service_id for one in own.layers]) == ([], [SERVICE.id])
     with pytest.raises(NotFound):
         await desk.list(member(), OTHERS, "")
+    for workspace in (OTHERS, "wsp_that_never_was"):
+        with pytest.raises(NotFound):
+            await desk.list(member(), workspace, SERVICE.id)
     with pytest.raises(NotFound):
         await desk.clear(member(workspace=OTHERS), "", SERVICE.id, "")
     with pytest.raises(NotFound):

@@ -56,7 +56,7 @@ def test_settings_go_over_the_wire_and_back_and_null_means_unset() -> None:
     "body",
     [
         {},
-        {"service_id": SERVICE},
+        {"service_id": SERVICE, "snapshot_id": SNAPSHOT, "git": {}},
         {"service_id": SERVICE, "snapshot_id": SNAPSHOT, "image_url": "a"},
         {"service_id": SERVICE, "service_name": "x", "snapshot_id": SNAPSHOT},
         {"service_name": "x", "snapshot_id": SNAPSHOT},
@@ -71,6 +71,11 @@ def test_settings_go_over_the_wire_and_back_and_null_means_unset() -> None:
 def test_wrong_deployments_are_refused(body: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         NewDeployment.model_validate(body)
+
+
+def test_a_service_alone_means_its_own_source() -> None:
+    asked = NewDeployment.model_validate({"service_id": SERVICE}).wire("")
+    assert (asked.service_id, asked.snapshot_id, asked.image_url, asked.HasField("git")) == (SERVICE, "", "", False)
 
 
 def test_ids_of_the_wrong_shape_do_not_exist() -> None:

@@ -19,6 +19,8 @@ app = App(name="build", help="Show how a directory would be built, and how a bui
 app.command("libs.cli.builds:status", name="status", help="Show the stages of a build.")
 app.command("libs.cli.build_cache:app", name="cache", help="Show and clear what builds keep for the next one.")
 app.command("libs.cli.builds:verify", name="verify", help="Check an artifact's signed provenance.")
+app.command("libs.cli.scan:scan", name="scan", help="Show what a scan found: in a build's source, or in a directory.")
+app.command("libs.cli.scan:sbom", name="sbom", help="Print a software bill of materials, of a build or a directory.")
 config = App(name="config", help="Check the files that say how a directory is built.")
 # Larger files are no configuration and no program that a person wrote.
 _READ: Final = 4 * 1024 * 1024
@@ -89,38 +91,6 @@ def show_plan(  # noqa: PLR0913 - the options of a command
     else:
         _print(plan)
     return 0
-
-
-@app.command(name="scan")
-def scan(directory: Path = Path(), *, policy: str = "", severity: str = "", as_json: Json = False) -> int:
-    """Look for secrets in a directory, and for the packages that its lock files name, without a platform.
-
-    Parameters
-    ----------
-    directory
-        The source.
-    policy
-        warn, or block: exit with 1 when there are findings.
-    severity
-        Findings this bad or worse count: low, medium, high or critical.
-    """
-    from libs.cli.scan import scan_directory  # noqa: PLC0415 - other commands need none of it
-
-    return scan_directory(directory, policy=policy, severity=severity, as_json=as_json)
-
-
-@app.command(name="sbom")
-def sbom(*, directory: Annotated[Path, Parameter(name="--dir")] = Path()) -> int:
-    """Print the software bill of materials of a directory (CycloneDX 1.6), without a platform.
-
-    Parameters
-    ----------
-    directory
-        The source.
-    """
-    from libs.cli.scan import sbom_of_directory  # noqa: PLC0415 - other commands need none of it
-
-    return sbom_of_directory(directory)
 
 
 @config.command(name="check")

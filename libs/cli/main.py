@@ -20,6 +20,7 @@ _COMMANDS: Final = (
     ("init", "projects:init", "Make a project and link this directory to it."),
     ("link", "projects:link", "Link this directory to a project and a service."),
     ("list", "projects:list_projects", "List projects and their services."),
+    ("settings", "projects:settings", "Show or change the linked project's settings."),
     ("status", "projects:status", "Show the linked project's services and where they answer."),
     ("open", "projects:open_service", "Open the service in a browser."),
     ("up", "up:up", "Deploy a directory and follow it until it is live."),

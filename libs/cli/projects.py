@@ -1,11 +1,11 @@
-"""`lr init`, `lr link`, `lr list`, `lr status`, `lr open`."""
+"""`lr init`, `lr link`, `lr list`, `lr settings`, `lr status`, `lr open`."""
 
 from __future__ import annotations
 
 import asyncio
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from libs.cli import screen, session, store, target
 from libs.cli.session import EnvironmentName, Json, ServiceName
@@ -107,6 +107,38 @@ async def list_projects(*, as_json: Json = False) -> int:
                 )
                 for project, found in zip(projects, services, strict=True)
             ],
+        )
+    return 0
+
+
+async def settings(
+    *,
+    scan_policy: Literal["warn", "block"] | None = None,
+    scan_severity: Literal["low", "medium", "high", "critical"] | None = None,
+    as_json: Json = False,
+) -> int:
+    """Show the linked project's settings, or change those that are given; the next build uses them.
+
+    Parameters
+    ----------
+    scan_policy
+        What findings of a scan do to a build. With block, what cannot be scanned ends a build too.
+    scan_severity
+        Findings this bad or worse count.
+    """
+    async with session.connect() as client:
+        found = await target.find(client)
+        if scan_policy is None and scan_severity is None:
+            project = await client.project(found.project_id)
+        else:
+            project = await client.update_project(
+                found.project_id, scan_policy=scan_policy, scan_severity=scan_severity
+            )
+    if as_json:
+        screen.emit(project)
+    else:
+        screen.table(
+            ("SETTING", "VALUE"), [("scan-policy", project.scan_policy), ("scan-severity", project.scan_severity)]
         )
     return 0
 

@@ -25,6 +25,7 @@ _SPDX: Final = frozenset(
     }
 )  # fmt: skip
 _WORD: Final = re.compile(r"[A-Za-z0-9.+-]+")
+_ACCOUNT: Final = re.compile(r"://[^/@\s]{1,500}@")
 _TOGETHER: Final = frozenset({"AND", "OR"})
 
 
@@ -58,12 +59,22 @@ def document(inventory: Inventory, *, name: str, version: str = "") -> dict[str,
 
 def settled(foreign: Mapping[str, Any]) -> dict[str, Any]:
     """Another tool's document without what differs from run to run: its time and number; its parts in order."""
-    whole = {key: value for key, value in foreign.items() if key != "serialNumber"}
+    whole = dict(table(_without_passwords(foreign)))
+    whole.pop("serialNumber", None)
     whole["metadata"] = {key: value for key, value in table(whole.get("metadata")).items() if key != "timestamp"}
     for part, key in (("components", "bom-ref"), ("dependencies", "ref")):
         if part in whole:
             whole[part] = sorted(rows(whole[part]), key=lambda one, key=key: text(one.get(key)))  # type: ignore[misc]
     return _sealed(whole)
+
+
+def _without_passwords(value: Any) -> Any:  # noqa: ANN401 - JSON values are of every type
+    """The value with no user and no password in any address: lock files of private registries hold them."""
+    if isinstance(value, str):
+        return _ACCOUNT.sub("://", value)
+    if isinstance(value, Mapping):
+        return {key: _without_passwords(one) for key, one in value.items()}
+    return [_without_passwords(one) for one in value] if isinstance(value, list) else value
 
 
 def spelled(whole: Mapping[str, Any]) -> bytes:

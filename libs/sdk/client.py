@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from libs.kernel.units import KIB
-from libs.sdk import models
+from libs.sdk import models, scans
 from libs.sdk.transport import Params, Transport
 
 T = TypeVar("T")
@@ -97,6 +97,13 @@ class Client(Transport):
     async def create_project(self, name: str, *, workspace_id: str | None = None) -> models.Project:
         """Makes a project with the environment “production”."""
         return await self.call("POST", "/projects", models.Project, body={"name": name, "workspace_id": workspace_id})
+
+    async def update_project(
+        self, project_id: str, *, scan_policy: str | None = None, scan_severity: str | None = None
+    ) -> models.Project:
+        """Changes what is given."""
+        body = {"scan_policy": scan_policy, "scan_severity": scan_severity}
+        return await self.call("PATCH", f"/projects/{_part(project_id)}", models.Project, body=body, repeatable=True)
 
     async def services(self, project_id: str, *, environment_id: str = "") -> list[models.Service]:
         """Services of a project as they are in an environment; its first one unless told."""
@@ -284,6 +291,14 @@ class Client(Transport):
     async def provenance_key(self) -> str:
         """The platform's public key, in PEM."""
         return (await self.call("GET", "/platform/provenance-key", models.ProvenanceKey)).pem
+
+    async def scan(self, build_id: str) -> scans.Scan:
+        """What the scan of a build's source found."""
+        return await self.call("GET", f"/builds/{_part(build_id)}/scan", scans.Scan)
+
+    async def sbom(self, build_id: str) -> bytes:
+        """The bill of materials of a build's source: a CycloneDX document."""
+        return bytes(await self.call("GET", f"/builds/{_part(build_id)}/sbom", msgspec.Raw))
 
     # Logs
 

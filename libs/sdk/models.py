@@ -93,6 +93,9 @@ class Project(Struct, frozen=True):
     name: str
     created_at: datetime
     environments: list[Environment]
+    # What findings of a scan do to a build, and from which severity on; empty: an older platform.
+    scan_policy: str = ""
+    scan_severity: str = ""
 
 
 class Resources(Struct, frozen=True):

@@ -1,10 +1,10 @@
 """Build: source becomes a runnable artifact.
 
-Owns: snapshots, builds, build_logs, artifacts, dependency_layers, retired_services, pushes (schema
+Owns: snapshots, builds, build_logs, artifacts, dependency_layers, retired_services, pushes, scans (schema
   build),
   and LIGHTRAIL_HOME/build. It alone writes and removes blobs.
 Offers: BuildService (UploadSnapshot, GetSnapshot, GetBuild, ListBuilds, StreamBuildLog, CancelBuild, GetArtifact,
-  GetProvenance, GetProvenanceKey).
+  GetScan, DownloadSbom, GetProvenance, GetProvenanceKey).
   BuildUpkeepService (ListCaches, ClearCaches). GitService (AdvertiseRefs, ReceivePack, UploadPack).
 Publishes: snapshot.stored, build.started, build.succeeded, build.failed, build.cancelled, build.skipped,
   source.fetched.

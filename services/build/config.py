@@ -100,6 +100,25 @@ class Settings:
         parse=parse_bytes,
         doc="disk that must be free for a build to begin; with half of it left, builds under way are stopped",
     )
+    syft: str = setting(
+        "LIGHTRAIL_SYFT", default="", doc="path of Syft, which lists packages; empty: as on the PATH; “off”: without"
+    )
+    trivy: str = setting(
+        "LIGHTRAIL_TRIVY", default="", doc="path of Trivy, which knows vulnerabilities; empty and “off” as above"
+    )
+    trivy_db: str = setting(
+        "LIGHTRAIL_TRIVY_DB",
+        default="",
+        doc="Trivy's cache directory, with its database in db/; empty: trivy/ in the platform's data",
+    )
+    trivy_db_repository: str = setting(
+        "LIGHTRAIL_TRIVY_DB_REPOSITORY",
+        default="",
+        doc="mirror that Trivy fetches its database from; empty: Trivy never goes to the network",
+    )
+    scan_seconds: float = setting(
+        "LIGHTRAIL_SCAN_DEADLINE_SECONDS", default=300.0, parse=_seconds, doc="seconds each part of a scan may take"
+    )
     keep_count: int = setting(
         "LIGHTRAIL_BUILD_KEEP_COUNT",
         default=10,

@@ -18,6 +18,7 @@ from libs.db import Database, listen, run_leased
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
 from libs.kernel.ids import new_id
+from libs.kernel.units import GIB
 from libs.reconcile import Driver
 from libs.runtime import Follow, Module, Opened
 from libs.runtime.host import Host
@@ -45,6 +46,7 @@ from services.build.adapters.registries import Registries, read_registries
 from services.build.adapters.remotes import Remotes
 from services.build.adapters.repositories import GitRepositories
 from services.build.adapters.runtimes import Runtimes
+from services.build.adapters.scanners import FOLDERS, Bench, BlobBills, SandboxedSurveyor, Syft, Trivy, find_program
 from services.build.adapters.slug import SlugBuilder
 from services.build.adapters.steps import Commands
 from services.build.adapters.tools import Tools, find_uv
@@ -60,6 +62,7 @@ from services.build.app.pushes import Pushes
 from services.build.app.queue import Queue
 from services.build.app.reactions import Reactions
 from services.build.app.run import BuildRunner
+from services.build.app.scanning import SourceScanner
 from services.build.app.uploads import Uploads
 from services.build.app.wakes import Wakes
 from services.build.config import Settings
@@ -77,10 +80,13 @@ from services.build.store.builds import CHANNEL, PostgresBuilds
 from services.build.store.garbage import PostgresGarbage
 from services.build.store.log import PostgresLog
 from services.build.store.pushes import PostgresPushes
+from services.build.store.scans import PostgresReports
 
 MIGRATIONS = Path(__file__).parent / "store" / "migrations"
 # Programs that one build may run at once, and bytes of its largest file.
 MOST_PROCESSES = 2048
+SCAN_PROCESSES = 256
+SCAN_MEMORY = 1 * GIB
 LARGEST_FILE = 4 * 1024**3
 # Seconds that one command of git's may take.
 FETCH_SECONDS = 600.0
@@ -106,7 +112,8 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         facts = OutboxFacts(host.outbox(db), encode)
         snapshots, artifacts, wakes = PostgresSnapshots(db), PostgresArtifacts(db), Wakes()
         work = await asyncio.to_thread(WorkDirs, home / "work")
-        await asyncio.to_thread(work.sweep, {one.id for one in await builds.running(host.clock.now())})
+        running = {one.id for one in await builds.running(host.clock.now())}
+        await asyncio.to_thread(work.sweep, running)
         caches = ToolCaches(home / "cache", home / "incoming", host.clock)
         slug = slug_builder(settings, host, db, sandbox, blobs, work, caches)
         builder = chosen_builder(settings, host, slug)
@@ -115,6 +122,8 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         ledger = PostgresPushes(db)
         fetching = Fetching(db.tx, facts, builds, snapshots, projects, repositories, ledger, host.clock)
         attestations = SignedAttestations(blobs, SigningKey.load(settings.provenance_key_file))
+        reports, bills = PostgresReports(db), BlobBills(blobs)
+        scanner = await source_scanner(settings, sandbox, blobs, slug, projects, reports, running)
         runner = BuildRunner(
             work=db.tx,
             facts=facts,
@@ -131,6 +140,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
                 clock=host.clock,
                 version=_version(),
                 default_builder=settings.builder,
+                scanner=scanner,
             ),
             wakes=wakes,
             clock=host.clock,
@@ -139,7 +149,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         )
         call_off = CallOff(db.tx, facts, builds, log, wakes, host.clock)
         deployments = PeerDeployments(host.peer("deploy"))
-        desk = BuildDesk(builds, log, artifacts, call_off, wakes, deployments)
+        desk = BuildDesk(builds, log, artifacts, call_off, wakes, deployments, reports, bills)
         cache_desk = CacheDesk(caches, PostgresDependencyLayers(db), projects, host.clock)
         bare = BareRepositories(
             repositories.git, sandbox, work, repositories.pushed, settings.snapshot_limit, host.clock
@@ -285,6 +295,32 @@ def chosen_builder(settings: Settings, host: Host, slug: SlugBuilder) -> ChosenB
         default=settings.builder,
         runs_images=RUNS_IMAGES,
         own_secrets=registry.secrets if registry else frozenset(),
+    )
+
+
+async def source_scanner(
+    settings: Settings,
+    sandbox: Sandbox,
+    blobs: Blobs,
+    builder: SlugBuilder,
+    projects: PeerProjects,
+    reports: PostgresReports,
+    running: set[str],
+) -> SourceScanner:
+    """The scanner with the programs that this machine has; folders of builds that are not running go."""
+    folders = await asyncio.to_thread(WorkDirs, settings.home / "build" / "scans")
+    await asyncio.to_thread(folders.sweep, {f"{build_id}-{name}" for build_id in running for name in FOLDERS})
+    limits = Limits(SCAN_MEMORY, settings.cpu_millicores, SCAN_PROCESSES, LARGEST_FILE)
+    bench = Bench(sandbox, folders, blobs, limits, settings.scan_seconds)
+    cache = Path(settings.trivy_db) if settings.trivy_db else settings.home / "trivy"
+    trivy = find_program(settings.trivy, "trivy")
+    return SourceScanner(
+        policies=projects,
+        surveyor=SandboxedSurveyor(bench, builder.runtimes),
+        lister=Syft(bench, find_program(settings.syft, "syft"), builder.source_limits),
+        advisories=Trivy(bench, trivy, cache, settings.trivy_db_repository),
+        bills=BlobBills(blobs),
+        reports=reports,
     )
 
 

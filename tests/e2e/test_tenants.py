@@ -61,6 +61,8 @@ class Operation:
     in_body: tuple[str, ...]
     # Other fields that the body must have.
     body: tuple[str, ...]
+    # It has a body of JSON, even when no field of it must be there.
+    told: bool
     uploads: bool
     listing: bool
 
@@ -88,7 +90,7 @@ class Operation:
         }
         if self.uploads:
             return made | {"content": archives.honest(), "headers": {"Content-Type": "application/gzip"}}
-        if self.in_body or self.body:
+        if self.told:
             given = {"name": f"n{next(_numbers)}", "email": bystander}
             plain = {name: given.get(name) or PLAIN[name] for name in self.body}
             made["json"] = plain | {name: ids[name] for name in self.in_body if name in ids}
@@ -168,6 +170,7 @@ def described(description: Json) -> list[Operation]:
                     in_query=ids(places["query"]),
                     in_body=body,
                     body=tuple(name for name in schema.get("required", []) if name not in body),
+                    told=bool(schema),
                     uploads=bool(content) and not schema,
                     listing=method == "get" and "{" not in path,
                 )

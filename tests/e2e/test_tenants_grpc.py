@@ -68,6 +68,8 @@ ROWS = {
     "build.AdvertiseRefs": Row(IN_ENVIRONMENT),
     "build.ReceivePack": Row(IN_ENVIRONMENT, last={"chunk": b"0000"}),
     "build.UploadPack": Row(IN_ENVIRONMENT, {"content": b"0000"}),
+    "build.GetScan": Row(BUILD),
+    "build.DownloadSbom": Row(BUILD),
     "deploy.CreateDeployment": Row([("service_id", "snapshot_id"), ("service_id", "environment_id", "snapshot_id")]),
     "deploy.GetDeployment": Row([("deployment_id",)]),
     "deploy.ListDeployments": Row(
@@ -89,6 +91,7 @@ ROWS = {
     "project.CreateProject": Row([("workspace_id",)], NAMED),
     "project.GetProject": Row([("project_id",)]),
     "project.ListProjects": Row([("workspace_id",)]),
+    "project.UpdateProject": Row([("project_id",)]),
     "project.DeleteProject": Row([("project_id",)], ends=True),
     "project.CreateEnvironment": Row([("project_id",)], NAMED),
     "project.ListEnvironments": Row([("project_id",)]),

@@ -38,6 +38,9 @@ def package(
 ) -> Iterator[Package]:
     """The package, when it has a name and a version that can be ones."""
     name, version = name.strip(), version.strip()
+    if "://" in version:
+        # An address instead of a version may hold a password, so only its last part is taken.
+        version = version.partition("?")[0].rstrip("/").rpartition("/")[2].rpartition("@")[2]
     namespace, last = scoped(kind, name)
     if last and version and _plain(name) and _plain(version):
         yield Package(kind, namespace, last, version, licences, development)

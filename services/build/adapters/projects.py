@@ -9,6 +9,7 @@ from libs.kernel.secret import Secret
 from libs.plans.plan import PlanSettings
 from libs.protogen.lightrail.project.v1 import project_pb2, project_pb2_grpc, source_pb2, source_pb2_grpc
 from libs.rpc import Peer
+from libs.scan.severity import Policy, policy_of
 from services.build.app.fetching import SourceSecrets
 from services.build.app.ports import ServiceRef, Variables
 from services.build.app.pushes import Place
@@ -68,6 +69,12 @@ class PeerProjects:
         """Remembers keys of hosts seen for the first time."""
         request = source_pb2.KeepHostKeysRequest(service_id=build.service_id, known_hosts=lines)
         await self._peer.call(self._sources.KeepHostKeys, request, platform("build"))
+
+    async def scan_policy(self, build: Build) -> Policy:
+        """What the project wants done about findings of a scan."""
+        request = project_pb2.GetProjectRequest(project_id=build.project_id)
+        answer = await self._peer.call(self._stub.GetProject, request, platform("build"))
+        return policy_of(answer.project.scan_policy, answer.project.scan_severity)
 
     async def variables(self, build: Build) -> Variables:
         """The rendered variables, sealed ones included."""

@@ -8,8 +8,10 @@ from typing import Final
 
 from libs.kernel.context import Ctx
 from libs.kernel.errors import Invalid, NotFound
+from libs.scan.report import Report
 from services.build.app.calloff import CallOff
 from services.build.app.ports import Artifacts, Builds, Log, Whose
+from services.build.app.scanning import Bills, Reports
 from services.build.app.wakes import Wakes
 from services.build.domain.model import Artifact, Build, LogLine
 
@@ -30,6 +32,8 @@ class BuildDesk:
     call_off: CallOff
     wakes: Wakes
     whose: Whose
+    reports: Reports
+    bills: Bills
 
     async def cancel(self, ctx: Ctx, build_id: str, deployment_id: str) -> None:
         """Calls a build off on a person's word. Harmless when it has ended."""
@@ -86,6 +90,23 @@ class BuildDesk:
                 if ended or not follow:
                     return
                 await heard(PERIOD)
+
+    async def scan(self, ctx: Ctx, build_id: str, deployment_id: str) -> Report:
+        """What the scan of a build's source found. NotFound before the scan has ended."""
+        build = await self.get(ctx, build_id, deployment_id)
+        report = await self.reports.get(build.id)
+        if report is None:
+            raise NotFound(
+                f"The source of build {build.id} is not scanned (yet).", hint="Its stages say more: lr build status."
+            )
+        return report
+
+    async def sbom(self, ctx: Ctx, build_id: str, deployment_id: str) -> bytes:
+        """The bill of materials of a build's source. NotFound when there is none."""
+        report = await self.scan(ctx, build_id, deployment_id)
+        if not report.sbom.digest:
+            raise NotFound(f"There is no bill of materials: its packages were not scanned: {report.sbom.why}.")
+        return await self.bills.read(report.sbom.digest)
 
     async def artifact(self, digest: str) -> Artifact:
         """What a runtime needs to start it. NotFound when no build made it."""

@@ -8,6 +8,7 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from libs.protogen.lightrail.build.v1 import build_pb2
+from libs.scan.report import Report
 from services.build.domain.model import Artifact, Build, BuildState, Image, LogLine, Snapshot
 from services.build.domain.stages import StageState
 
@@ -73,6 +74,33 @@ def line_message(line: LogLine) -> build_pb2.LogLine:
     """A line of the log on the wire."""
     return build_pb2.LogLine(
         number=line.number, time=time_message(line.time), step=line.step, stream=line.stream, text=line.text
+    )
+
+
+def scan_message(report: Report) -> build_pb2.Scan:
+    """What a scan found on the wire; it holds no secret."""
+    bill, secrets, known = report.sbom, report.secrets, report.vulnerabilities
+    return build_pb2.Scan(
+        policy=report.policy.action.value,
+        severity=report.policy.severity.value,
+        policy_from=report.policy_from,
+        sbom=build_pb2.ScanPart(state=bill.state.value, why=bill.why, by=bill.by, notes=bill.notes),
+        sbom_digest=bill.digest,
+        packages=bill.packages,
+        secrets=build_pb2.ScanPart(state=secrets.state.value, why=secrets.why, more=secrets.more, notes=secrets.notes),
+        files=secrets.files,
+        ignored=secrets.ignored,
+        secret_findings=[
+            build_pb2.SecretFinding(
+                path=one.path, line=one.line, rule=one.rule, title=one.title, severity=one.severity.value
+            )
+            for one in secrets.findings
+        ],
+        vulnerabilities=build_pb2.ScanPart(state=known.state.value, why=known.why, by=known.by, more=known.more),
+        database=known.database,
+        vulnerability_findings=[build_pb2.Vulnerability(**one.document()) for one in known.findings],
+        summary=report.summary,
+        blocked=report.blocked,
     )
 
 

@@ -13,10 +13,20 @@ from libs.rpc import current
 from services.build.app.builds import BuildDesk
 from services.build.app.provenance import ProvenanceDesk
 from services.build.app.uploads import Uploads
-from services.build.rpc.codec import artifact_message, build_message, line_message, snapshot_message
+from services.build.rpc.codec import (
+    artifact_message,
+    build_message,
+    line_message,
+    scan_message,
+    snapshot_message,
+)
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
+
+
+# Bytes of one message of a document.
+PIECE = 256 * 1024
 
 
 class BuildServicer(build_pb2_grpc.BuildServiceServicer):
@@ -70,6 +80,19 @@ class BuildServicer(build_pb2_grpc.BuildServiceServicer):
         """Calls a build off."""
         await self._desk.cancel(current(), request.build_id, request.deployment_id)
         return build_pb2.CancelBuildResponse()
+
+    async def GetScan(self, request: build_pb2.GetScanRequest, context: Context) -> build_pb2.GetScanResponse:
+        """Gives what a scan found."""
+        report = await self._desk.scan(current(), request.build_id, request.deployment_id)
+        return build_pb2.GetScanResponse(scan=scan_message(report))
+
+    async def DownloadSbom(
+        self, request: build_pb2.DownloadSbomRequest, context: Context
+    ) -> AsyncIterator[build_pb2.DownloadSbomResponse]:
+        """Gives a bill of materials, in pieces."""
+        content = await self._desk.sbom(current(), request.build_id, request.deployment_id)
+        for start in range(0, len(content), PIECE):
+            yield build_pb2.DownloadSbomResponse(chunk=content[start : start + PIECE])
 
     async def GetArtifact(
         self, request: build_pb2.GetArtifactRequest, context: Context

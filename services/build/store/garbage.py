@@ -109,6 +109,7 @@ class PostgresGarbage:
             " union select provenance_digest from artifacts where provenance_digest <> ''"
             " union select provenance_digest from builds where provenance_digest <> ''"
             " union select layer ->> 'digest' from artifacts, jsonb_array_elements(manifest -> 'layers') as layer"
+            " union select sbom_digest from scans where sbom_digest <> ''"
         )
         return {row["digest"] for row in rows}
 

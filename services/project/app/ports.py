@@ -46,6 +46,10 @@ class Projects(Protocol):
         """Projects with ids above `after`, oldest first; only the one given when the caller is bound to it."""
         ...
 
+    async def change(self, project: Project) -> None:
+        """Keeps what can be changed of a project."""
+        ...
+
     async def delete(self, project: Project) -> None:
         """Forgets the project and everything in it."""
         ...

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from libs.kernel.context import Ctx
 from libs.kernel.errors import Conflict, Denied, Exhausted, Invalid
 from libs.kernel.ids import is_id, new_id
+from libs.scan.severity import policy_of
 from services.project.app.finding import Finder, unbound
 from services.project.app.ports import Kept, Means
 from services.project.domain import names
@@ -87,6 +88,19 @@ class ProjectUseCases:
             FullProject(project, [each for each in environments if each.project_id == project.id]) for project in page
         ]
         return full, page[-1].id if len(found) > size else ""
+
+    async def update_project(
+        self, ctx: Ctx, project_id: str, *, scan_policy: str | None, scan_severity: str | None
+    ) -> FullProject:
+        """Changes what is given. Invalid names the field of a wrong word."""
+        unbound(ctx, "change a project")
+        async with self._work():
+            project = await self._find.project(ctx, project_id, lock=True)
+            action = project.scan.action if scan_policy is None else scan_policy
+            severity = project.scan.severity if scan_severity is None else scan_severity
+            changed = replace(project, scan=policy_of(action, severity))
+            await self._projects.change(changed)
+        return FullProject(changed, await self._environments(ctx, changed))
 
     async def delete_project(self, ctx: Ctx, project_id: str) -> None:
         """Deletes the project with its environments and services."""

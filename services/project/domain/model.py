@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
+from libs.scan.severity import Policy
 from services.project.domain.settings import Settings
 from services.project.domain.variables import SHARED
 
@@ -17,6 +18,8 @@ class Project:
     workspace_id: str
     name: str
     created_at: datetime
+    # What findings of a scan do to its builds.
+    scan: Policy = field(default_factory=Policy)
 
 
 @dataclass(frozen=True, slots=True)

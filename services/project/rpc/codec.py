@@ -59,6 +59,8 @@ def project_to(full: FullProject) -> project_pb2.Project:
         name=full.project.name,
         created_at=_time(full.project.created_at),
         environments=[environment_to(environment) for environment in full.environments],
+        scan_policy=full.project.scan.action.value,
+        scan_severity=full.project.scan.severity.value,
     )
 
 

@@ -55,6 +55,20 @@ class ProjectServicer(project_pb2_grpc.ProjectServiceServicer):
         )
         return pb.ListProjectsResponse(projects=[project_to(each) for each in page], next_cursor=next_cursor)
 
+    async def UpdateProject(
+        self,
+        request: pb.UpdateProjectRequest,
+        context: grpc.aio.ServicerContext[pb.UpdateProjectRequest, pb.UpdateProjectResponse],
+    ) -> pb.UpdateProjectResponse:
+        """Changes what is set in the request."""
+        changed = await self._projects.update_project(
+            current(),
+            request.project_id,
+            scan_policy=request.scan_policy if request.HasField("scan_policy") else None,
+            scan_severity=request.scan_severity if request.HasField("scan_severity") else None,
+        )
+        return pb.UpdateProjectResponse(project=project_to(changed))
+
     async def DeleteProject(
         self,
         request: pb.DeleteProjectRequest,

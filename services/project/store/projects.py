@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from libs.db import Database
+from libs.db import Database, Row
+from libs.scan.severity import policy_of
 from services.project.app.ports import Workspaces
 from services.project.domain.model import Environment, Project
+
+_PROJECT: Final = "id, workspace_id, name, created_at, scan_policy, scan_severity"
 
 
 class PostgresProjects:
@@ -35,26 +39,26 @@ class PostgresProjects:
                 workspaces,
             )
         row = await self._db.fetchrow(
-            "select id, workspace_id, name, created_at from projects"
+            f"select {_PROJECT} from projects"  # noqa: S608 - constants
             " where id = $1 and ($2::text[] is null or workspace_id = any($2))",
             project_id,
             workspaces,
         )
-        return Project(**row) if row else None
+        return _project(row) if row else None
 
     async def with_key(self, workspace_id: str, key: str) -> Project | None:
         """The project of a workspace that has this key."""
         row = await self._db.fetchrow(
-            "select id, workspace_id, name, created_at from projects where workspace_id = $1 and name_key = $2",
+            f"select {_PROJECT} from projects where workspace_id = $1 and name_key = $2",  # noqa: S608 - constants
             workspace_id,
             key,
         )
-        return Project(**row) if row else None
+        return _project(row) if row else None
 
     async def page(self, workspaces: Workspaces, project_id: str, after: str, limit: int) -> list[Project]:
         """Projects with ids above `after`, oldest first; only the one given when the caller is bound to it."""
         rows = await self._db.fetch(
-            "select id, workspace_id, name, created_at from projects"
+            f"select {_PROJECT} from projects"  # noqa: S608 - constants
             " where ($1::text[] is null or workspace_id = any($1))"
             " and ($2 = '' or id = $2) and id > $3 order by id limit $4",
             workspaces,
@@ -62,7 +66,17 @@ class PostgresProjects:
             after,
             limit,
         )
-        return [Project(**row) for row in rows]
+        return [_project(row) for row in rows]
+
+    async def change(self, project: Project) -> None:
+        """Keeps what can be changed of a project."""
+        await self._db.execute(
+            "update projects set scan_policy = $3, scan_severity = $4 where id = $1 and workspace_id = $2",
+            project.id,
+            project.workspace_id,
+            project.scan.action.value,
+            project.scan.severity.value,
+        )
 
     async def delete(self, project: Project) -> None:
         """Forgets the project and everything in it."""
@@ -117,3 +131,8 @@ class PostgresProjects:
             workspaces,
         )
         return [Environment(**row) for row in rows]
+
+
+def _project(row: Row) -> Project:
+    policy = policy_of(row["scan_policy"], row["scan_severity"])
+    return Project(row["id"], row["workspace_id"], row["name"], row["created_at"], policy)

@@ -43,6 +43,10 @@ class ToldProject(project_pb2_grpc.ProjectServiceServicer):
         service.settings.build_command = "echo the key is $KEY > built.txt && cat built.txt"
         return project_pb2.GetServiceResponse(service=service)
 
+    async def GetProject(self, request: Any, context: Any) -> project_pb2.GetProjectResponse:
+        project = project_pb2.Project(id=request.project_id, scan_policy="warn", scan_severity="high")
+        return project_pb2.GetProjectResponse(project=project)
+
     async def RenderVariables(self, request: Any, context: Any) -> project_pb2.RenderVariablesResponse:
         return project_pb2.RenderVariablesResponse(values={"KEY": "hunter2-hunter2"}, secret_names=["KEY"])
 
@@ -153,6 +157,17 @@ async def test_a_requested_deployment_is_built_and_its_log_hides_the_secret(runn
 
     await eventually(asked, within=10)
     build = await eventually(built, within=30)
+    asked_for = build_pb2.GetScanRequest(deployment_id=deployment)
+    scan = (await running.peer.call(running.stub.GetScan, asked_for, running.ctx)).scan
+    assert (scan.policy, scan.sbom.state, scan.secrets.state) == ("warn", "done", "done")
+    assert scan.files > 0
+    assert "clean" not in scan.summary
+    pieces = running.peer.stream(
+        running.stub.DownloadSbom, build_pb2.DownloadSbomRequest(build_id=build.id), running.ctx
+    )
+    bill = b"".join([piece.chunk async for piece in pieces])
+    assert json.loads(bill)["bomFormat"] == "CycloneDX"
+    assert b"hunter2" not in bill
     asking = build_pb2.StreamBuildLogRequest(build_id=build.id, follow=True)
     pages = [page async for page in running.peer.stream(running.stub.StreamBuildLog, asking, running.ctx)]
     texts = [line.text for page in pages for line in page.lines]

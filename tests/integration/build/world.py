@@ -45,6 +45,7 @@ from services.build.store.artifacts import OutboxFacts, PostgresArtifacts, Postg
 from services.build.store.builds import PostgresBuilds
 from services.build.store.log import PostgresLog
 from services.build.store.pushes import PostgresPushes
+from services.build.store.scans import PostgresReports
 
 MIGRATIONS = Path(__file__).parents[3] / "services" / "build" / "store" / "migrations"
 LAYER = Layer("sha256:" + "1" * 64, "/app", writable=True, size_bytes=10)
@@ -207,6 +208,7 @@ class World:
         deadline: float = 60.0,
         scanner: Scanner | None = None,
         rules: Rules | None = None,
+        bills: MemoryBills | None = None,
     ) -> None:
         def faulty(target: Any) -> Any:
             return Faulty(target, plan) if plan else target
@@ -221,8 +223,11 @@ class World:
         builds, log = faulty(self.builds), faulty(self.log)
         self.call_off = CallOff(db.tx, facts, builds, log, self.wakes, clock)
         self.deployments = ToldDeployments()
-        self.desk = BuildDesk(self.builds, self.log, self.artifacts, self.call_off, self.wakes, self.deployments)
         self.attestations = KeptAttestations()
+        self.reports, self.bills = PostgresReports(db), bills or MemoryBills()
+        self.desk = BuildDesk(
+            self.builds, self.log, self.artifacts, self.call_off, self.wakes, self.deployments, self.reports, self.bills
+        )
         self.provenance = ProvenanceDesk(self.desk, self.artifacts, self.attestations)
         self.reactions = Reactions(builds, self.call_off, self.repositories, clock)
         self.uploads = Uploads(db.tx, facts, self.snapshots, Kept(), self.projects, clock)
@@ -309,6 +314,23 @@ class World:
         """One look of the loop and all the steps it finds."""
         for key in await self.loop.due():
             await self.loop.step(key)
+
+
+class MemoryBills:
+    """Bills of materials in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    async def put(self, content: bytes) -> str:
+        digest = "sha256:" + hashlib.sha256(content).hexdigest()
+        self.kept[digest] = content
+        return digest
+
+    async def read(self, digest: str) -> bytes:
+        if digest not in self.kept:
+            raise NotFound("This bill of materials is kept no longer.")
+        return self.kept[digest]
 
 
 class Kept:

@@ -105,6 +105,13 @@ class Projects(project_pb2_grpc.ProjectServiceServicer):
         cursor = str(start + request.page.limit) if more else ""
         return project_pb2.ListProjectsResponse(projects=rows, next_cursor=cursor)
 
+    async def UpdateProject(self, request: Any, context: Any) -> Any:
+        found = self.project(seen(self.world, "UpdateProject"), request.project_id)
+        for name in ("scan_policy", "scan_severity"):
+            if request.HasField(name):
+                setattr(found, name, getattr(request, name))
+        return project_pb2.UpdateProjectResponse(project=found)
+
     async def DeleteProject(self, request: Any, context: Any) -> Any:
         self.project(seen(self.world, "DeleteProject"), request.project_id)
         del self.world.projects[request.project_id]

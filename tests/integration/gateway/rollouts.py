@@ -151,6 +151,30 @@ class Build(build_pb2_grpc.BuildServiceServicer):
         seen(self.world, "GetProvenanceKey")
         return build_pb2.GetProvenanceKeyResponse(pem=self.world.provenance_key.public.pem)
 
+    def scanned(self, ctx: Ctx, build_id: str) -> None:
+        found = self.world.deployments.get(build_id.replace("bld_", "dep_"))
+        ctx.allow(found.workspace_id if found else "", what=f"Build {build_id}")
+        if found and found.id not in self.world.build_lines:
+            raise NotFound(f"The source of build {build_id} is not scanned (yet).")
+
+    async def GetScan(self, request: Any, context: Any) -> Any:
+        self.scanned(seen(self.world, "GetScan"), request.build_id)
+        done, missing = build_pb2.ScanPart(state="done", by="lock files"), build_pb2.ScanPart(state="not_scanned")
+        missing.why = "this platform has no vulnerability scanner (Trivy)"
+        scan = build_pb2.Scan(
+            policy="block", severity="high", policy_from="project", sbom=done, sbom_digest="sha256:0", packages=1,
+            secrets=build_pb2.ScanPart(state="done"), files=7, vulnerabilities=missing, summary="a summary",
+            blocked="The scan policy blocks this.",
+        )  # fmt: skip
+        scan.secret_findings.add(path="src/a.py", line=3, rule="jwt", title="JSON web token", severity="medium")
+        scan.vulnerability_findings.add(id="CVE-1", package="flask", version="3", severity="high", fixed="4")
+        return build_pb2.GetScanResponse(scan=scan)
+
+    async def DownloadSbom(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        self.scanned(seen(self.world, "DownloadSbom"), request.build_id)
+        for piece in (b'{"bomFormat": ', b'"CycloneDX"}\n'):
+            yield build_pb2.DownloadSbomResponse(chunk=piece)
+
     async def CancelBuild(self, request: Any, context: Any) -> Any:
         raise AssertionError("no route asks for it")
 

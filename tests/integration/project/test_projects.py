@@ -185,6 +185,26 @@ async def test_a_deleted_service_is_gone_and_its_name_is_free(api: Api) -> None:
     assert await api.db.fetchval("select count(*) from variable_values") == 0
 
 
+async def test_a_projects_scan_policy_is_kept_and_only_what_is_given_changes(api: Api) -> None:
+    project = await api.project()
+    assert (project.scan_policy, project.scan_severity) == ("warn", "high")
+    changed = (await api.call("UpdateProject", project_id=project.id, scan_policy="block")).project
+    assert (changed.scan_policy, changed.scan_severity) == ("block", "high")
+    await api.call("UpdateProject", project_id=project.id, scan_severity="low")
+    found = (await api.call("GetProject", project_id=project.id)).project
+    assert (found.scan_policy, found.scan_severity, found.name) == ("block", "low", project.name)
+    assert [one.scan_policy for one in (await api.call("ListProjects")).projects] == ["block"]
+    wrongs: list[dict[str, Any]] = [
+        {"scan_policy": "off"},
+        {"scan_severity": "unknown"},
+        {"scan_policy": "warn", "scan_severity": "x"},
+    ]
+    for wrong in wrongs:
+        await api.refused(Invalid, "UpdateProject", project_id=project.id, **wrong)
+    found = (await api.call("GetProject", project_id=project.id)).project
+    assert (found.scan_policy, found.scan_severity) == ("block", "low")
+
+
 async def test_a_deleted_project_takes_everything_with_it(api: Api) -> None:
     project = await api.project()
     web, gone = await api.service(project, "web"), await api.service(project, "gone")
@@ -225,6 +245,7 @@ async def test_facts_carry_what_their_readers_need(api: Api) -> None:
         ("ListVariables", {"service_id": "SERVICE"}, Role.VIEWER),
         ("DeleteService", {"service_id": "SERVICE"}, Role.DEVELOPER),
         ("DeleteProject", {"project_id": "PROJECT"}, Role.ADMIN),
+        ("UpdateProject", {"project_id": "PROJECT", "scan_policy": "block"}, Role.DEVELOPER),
     ],
 )
 async def test_a_role_that_does_not_reach_is_told_so(api: Api, method: str, fields: dict[str, Any], role: Role) -> None:
@@ -258,6 +279,7 @@ async def test_a_token_bound_to_an_environment_sees_only_that(api: Api) -> None:
         ("UpdateService", {"service_id": service.id, "name": "api"}),
         ("DeleteService", {"service_id": service.id}),
         ("DeleteProject", {"project_id": project.id}),
+        ("UpdateProject", {"project_id": project.id, "scan_policy": "block"}),
     ):
         await api.refused(Denied, method, bound, **fields)
     assert await api.written(service) == {}

@@ -68,6 +68,8 @@ class Project(Answered):
     name: str
     created_at: datetime
     environments: list[Environment]
+    scan_policy: str = Field(description="What findings of a scan do to a build: warn or block.")
+    scan_severity: str = Field(description="Findings this bad or worse count: low, medium, high or critical.")
 
     @classmethod
     def of(cls, wire: project_pb2.Project) -> Self:
@@ -78,6 +80,8 @@ class Project(Answered):
             name=wire.name,
             created_at=always(wire, "created_at"),
             environments=[Environment.of(row) for row in wire.environments],
+            scan_policy=wire.scan_policy,
+            scan_severity=wire.scan_severity,
         )
 
 
@@ -86,6 +90,17 @@ class NewProject(Asked):
 
     name: Name
     workspace_id: WorkspaceId | None = Field(default=None, description="Null: the caller's only workspace.")
+
+
+class ProjectPatch(Asked):
+    """What to change of a project; null: unchanged."""
+
+    scan_policy: Literal["warn", "block"] | None = Field(
+        default=None, description="What findings of a scan do to a build."
+    )
+    scan_severity: Literal["low", "medium", "high", "critical"] | None = Field(
+        default=None, description="Findings this bad or worse count."
+    )
 
 
 class NewEnvironment(Asked):

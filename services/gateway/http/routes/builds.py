@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from fastapi.responses import StreamingResponse
 
 from libs.protogen.lightrail.build.v1 import build_pb2
+from libs.scan.cyclonedx import MEDIA_TYPE
 from services.gateway.http.doors import BUILD, Caller, To, authorized
 from services.gateway.http.models.base import BuildId, DeploymentId, Items
 from services.gateway.http.models.builds import Build, Provenance, ProvenanceKey
+from services.gateway.http.models.scans import Scan
 
 router = APIRouter(tags=["builds"])
+
+
+class Document(StreamingResponse):
+    """A CycloneDX document."""
+
+    media_type = MEDIA_TYPE
+
+
 # Deployments that one call may ask about.
 MOST = 200
 
@@ -65,3 +77,32 @@ async def get_provenance_key(
     """The public key that statements are checked with. Who does not trust the platform keeps a copy of it."""
     answer = await to.build.peer.call(to.build.stub.GetProvenanceKey, build_pb2.GetProvenanceKeyRequest(), caller.ctx)
     return ProvenanceKey(pem=answer.pem)
+
+
+@router.get("/builds/{build_id}/scan", operation_id="getScan")
+async def get_scan(build_id: BuildId, caller: Annotated[Caller, authorized(f"{BUILD}/GetScan")], to: To) -> Scan:
+    """What the scan of a build's source found; 404 before it has ended."""
+    message = build_pb2.GetScanRequest(build_id=build_id)
+    answer = await to.build.peer.call(to.build.stub.GetScan, message, caller.ctx)
+    return Scan.of(answer.scan)
+
+
+@router.get("/builds/{build_id}/sbom", operation_id="downloadSbom", response_class=Document)
+async def download_sbom(
+    build_id: BuildId, caller: Annotated[Caller, authorized(f"{BUILD}/DownloadSbom")], to: To
+) -> Document:
+    """The software bill of materials of a build's source, as CycloneDX 1.6."""
+    message = build_pb2.DownloadSbomRequest(build_id=build_id)
+    pieces = to.build.peer.stream(to.build.stub.DownloadSbom, message, caller.ctx)
+    # The first piece is waited for here: that there is none is an answer of its own.
+    first = await anext(pieces, None)
+    return Document(_pieces(first, pieces))
+
+
+async def _pieces(
+    first: build_pb2.DownloadSbomResponse | None, rest: AsyncIterator[build_pb2.DownloadSbomResponse]
+) -> AsyncIterator[bytes]:
+    if first is not None:
+        yield first.chunk
+    async for piece in rest:
+        yield piece.chunk

@@ -27,6 +27,7 @@ from services.gateway.http.models.projects import (
     NewProject,
     NewService,
     Project,
+    ProjectPatch,
     Service,
     ServicePatch,
 )
@@ -68,6 +69,21 @@ async def get_project(
     """One project with its environments."""
     message = project_pb2.GetProjectRequest(project_id=project_id)
     answer = await to.project.peer.call(to.project.stub.GetProject, message, caller.ctx)
+    return Project.of(answer.project)
+
+
+@router.patch("/projects/{project_id}", operation_id="updateProject")
+async def update_project(
+    project_id: ProjectId,
+    body: ProjectPatch,
+    caller: Annotated[Caller, authorized(f"{PROJECT}/UpdateProject")],
+    to: To,
+) -> Project:
+    """Changes a project's scan policy; the next build uses it."""
+    message = project_pb2.UpdateProjectRequest(
+        project_id=project_id, scan_policy=body.scan_policy, scan_severity=body.scan_severity
+    )
+    answer = await to.project.peer.call(to.project.stub.UpdateProject, message, caller.ctx)
     return Project.of(answer.project)
 
 

@@ -381,6 +381,188 @@ class Image(_message.Message):
 Global___Image: _TypeAlias = Image  # noqa: Y015
 
 @_typing.final
+class ScanPart(_message.Message):
+    """A part of a scan: done, not_scanned (`why` says it) or nothing_to_scan. Nothing is ever called clean."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    why: _builtins.str
+    by: _builtins.str
+    """Who looked: "lock files", "Syft 1.18.1", "Trivy"."""
+    more: _builtins.int
+    """Findings that are counted but not listed."""
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        why: _builtins.str = ...,
+        by: _builtins.str = ...,
+        more: _builtins.int = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "more", b"more", "notes", b"notes", "state", b"state", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanPart: _TypeAlias = ScanPart  # noqa: Y015
+
+@_typing.final
+class SecretFinding(_message.Message):
+    """A secret in the source: its place and its kind, never itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    line: _builtins.int
+    rule: _builtins.str
+    title: _builtins.str
+    severity: _builtins.str
+    """unknown, low, medium, high, critical"""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        line: _builtins.int = ...,
+        rule: _builtins.str = ...,
+        title: _builtins.str = ...,
+        severity: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["line", b"line", "path", b"path", "rule", b"rule", "severity", b"severity", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SecretFinding: _TypeAlias = SecretFinding  # noqa: Y015
+
+@_typing.final
+class Vulnerability(_message.Message):
+    """A known vulnerability of a package."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    PACKAGE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    FIXED_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    URL_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    package: _builtins.str
+    version: _builtins.str
+    severity: _builtins.str
+    fixed: _builtins.str
+    """Versions that mend it; empty: none yet."""
+    title: _builtins.str
+    url: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        package: _builtins.str = ...,
+        version: _builtins.str = ...,
+        severity: _builtins.str = ...,
+        fixed: _builtins.str = ...,
+        title: _builtins.str = ...,
+        url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed", b"fixed", "id", b"id", "package", b"package", "severity", b"severity", "title", b"title", "url", b"url", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Vulnerability: _TypeAlias = Vulnerability  # noqa: Y015
+
+@_typing.final
+class Scan(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    SEVERITY_FIELD_NUMBER: _builtins.int
+    POLICY_FROM_FIELD_NUMBER: _builtins.int
+    SBOM_FIELD_NUMBER: _builtins.int
+    SBOM_DIGEST_FIELD_NUMBER: _builtins.int
+    PACKAGES_FIELD_NUMBER: _builtins.int
+    SECRETS_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    IGNORED_FIELD_NUMBER: _builtins.int
+    SECRET_FINDINGS_FIELD_NUMBER: _builtins.int
+    VULNERABILITIES_FIELD_NUMBER: _builtins.int
+    DATABASE_FIELD_NUMBER: _builtins.int
+    VULNERABILITY_FINDINGS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    BLOCKED_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    """warn or block, at this severity and above."""
+    severity: _builtins.str
+    policy_from: _builtins.str
+    """project, or lightrail.toml where that is stricter."""
+    sbom_digest: _builtins.str
+    """sha256:<hex> of the document."""
+    packages: _builtins.int
+    files: _builtins.int
+    ignored: _builtins.int
+    """Secrets that the source itself allows."""
+    database: _builtins.str
+    """Day of the database, like 2026-11-20; empty: not known."""
+    summary: _builtins.str
+    blocked: _builtins.str
+    """Why the build was ended; empty: it was not."""
+    @_builtins.property
+    def sbom(self) -> Global___ScanPart: ...
+    @_builtins.property
+    def secrets(self) -> Global___ScanPart: ...
+    @_builtins.property
+    def secret_findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___SecretFinding]: ...
+    @_builtins.property
+    def vulnerabilities(self) -> Global___ScanPart: ...
+    @_builtins.property
+    def vulnerability_findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Vulnerability]: ...
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        severity: _builtins.str = ...,
+        policy_from: _builtins.str = ...,
+        sbom: Global___ScanPart | None = ...,
+        sbom_digest: _builtins.str = ...,
+        packages: _builtins.int = ...,
+        secrets: Global___ScanPart | None = ...,
+        files: _builtins.int = ...,
+        ignored: _builtins.int = ...,
+        secret_findings: _abc.Iterable[Global___SecretFinding] | None = ...,
+        vulnerabilities: Global___ScanPart | None = ...,
+        database: _builtins.str = ...,
+        vulnerability_findings: _abc.Iterable[Global___Vulnerability] | None = ...,
+        summary: _builtins.str = ...,
+        blocked: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sbom", b"sbom", "secrets", b"secrets", "vulnerabilities", b"vulnerabilities"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "database", b"database", "files", b"files", "ignored", b"ignored", "packages", b"packages", "policy", b"policy", "policy_from", b"policy_from", "sbom", b"sbom", "sbom_digest", b"sbom_digest", "secret_findings", b"secret_findings", "secrets", b"secrets", "severity", b"severity", "summary", b"summary", "vulnerabilities", b"vulnerabilities", "vulnerability_findings", b"vulnerability_findings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Scan: _TypeAlias = Scan  # noqa: Y015
+
+@_typing.final
 class UploadSnapshotRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -723,6 +905,91 @@ class GetProvenanceKeyResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetProvenanceKeyResponse: _TypeAlias = GetProvenanceKeyResponse  # noqa: Y015
+
+@_typing.final
+class GetScanRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUILD_ID_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    build_id: _builtins.str
+    """One of the two."""
+    deployment_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        build_id: _builtins.str = ...,
+        deployment_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_id", b"build_id", "deployment_id", b"deployment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScanRequest: _TypeAlias = GetScanRequest  # noqa: Y015
+
+@_typing.final
+class GetScanResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCAN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scan(self) -> Global___Scan: ...
+    def __init__(
+        self,
+        *,
+        scan: Global___Scan | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scan", b"scan"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scan", b"scan"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetScanResponse: _TypeAlias = GetScanResponse  # noqa: Y015
+
+@_typing.final
+class DownloadSbomRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUILD_ID_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    build_id: _builtins.str
+    """One of the two."""
+    deployment_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        build_id: _builtins.str = ...,
+        deployment_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_id", b"build_id", "deployment_id", b"deployment_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadSbomRequest: _TypeAlias = DownloadSbomRequest  # noqa: Y015
+
+@_typing.final
+class DownloadSbomResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadSbomResponse: _TypeAlias = DownloadSbomResponse  # noqa: Y015
 
 @_typing.final
 class GetArtifactRequest(_message.Message):

@@ -74,6 +74,16 @@ class BuildServiceStub:
                 request_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceKeyRequest.SerializeToString,
                 response_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceKeyResponse.FromString,
                 _registered_method=True)
+        self.GetScan = channel.unary_unary(
+                '/lightrail.build.v1.BuildService/GetScan',
+                request_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetScanRequest.SerializeToString,
+                response_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetScanResponse.FromString,
+                _registered_method=True)
+        self.DownloadSbom = channel.unary_stream(
+                '/lightrail.build.v1.BuildService/DownloadSbom',
+                request_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.DownloadSbomRequest.SerializeToString,
+                response_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.DownloadSbomResponse.FromString,
+                _registered_method=True)
         self.GetArtifact = channel.unary_unary(
                 '/lightrail.build.v1.BuildService/GetArtifact',
                 request_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetArtifactRequest.SerializeToString,
@@ -137,6 +147,20 @@ class BuildServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetScan(self, request, context):
+        """What the scan of a build's source found. NotFound before the scan has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadSbom(self, request, context):
+        """The software bill of materials of a build's source: a CycloneDX document in pieces.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetArtifact(self, request, context):
         """What a runtime needs to start the artifact.
         """
@@ -186,6 +210,16 @@ def add_BuildServiceServicer_to_server(servicer, server):
                     servicer.GetProvenanceKey,
                     request_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceKeyRequest.FromString,
                     response_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceKeyResponse.SerializeToString,
+            ),
+            'GetScan': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetScan,
+                    request_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetScanRequest.FromString,
+                    response_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.GetScanResponse.SerializeToString,
+            ),
+            'DownloadSbom': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadSbom,
+                    request_deserializer=lightrail_dot_build_dot_v1_dot_build__pb2.DownloadSbomRequest.FromString,
+                    response_serializer=lightrail_dot_build_dot_v1_dot_build__pb2.DownloadSbomResponse.SerializeToString,
             ),
             'GetArtifact': grpc.unary_unary_rpc_method_handler(
                     servicer.GetArtifact,
@@ -409,6 +443,60 @@ class BuildService:
             '/lightrail.build.v1.BuildService/GetProvenanceKey',
             lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceKeyRequest.SerializeToString,
             lightrail_dot_build_dot_v1_dot_build__pb2.GetProvenanceKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetScan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightrail.build.v1.BuildService/GetScan',
+            lightrail_dot_build_dot_v1_dot_build__pb2.GetScanRequest.SerializeToString,
+            lightrail_dot_build_dot_v1_dot_build__pb2.GetScanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadSbom(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lightrail.build.v1.BuildService/DownloadSbom',
+            lightrail_dot_build_dot_v1_dot_build__pb2.DownloadSbomRequest.SerializeToString,
+            lightrail_dot_build_dot_v1_dot_build__pb2.DownloadSbomResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,10 @@ class BuildServiceStub:
     """The signed statement about what was built, with what it speaks of."""
     GetProvenanceKey: _grpc.UnaryUnaryMultiCallable[_build_pb2.GetProvenanceKeyRequest, _build_pb2.GetProvenanceKeyResponse]
     """What such statements are checked with."""
+    GetScan: _grpc.UnaryUnaryMultiCallable[_build_pb2.GetScanRequest, _build_pb2.GetScanResponse]
+    """What the scan of a build's source found. NotFound before the scan has ended."""
+    DownloadSbom: _grpc.UnaryStreamMultiCallable[_build_pb2.DownloadSbomRequest, _build_pb2.DownloadSbomResponse]
+    """The software bill of materials of a build's source: a CycloneDX document in pieces."""
     GetArtifact: _grpc.UnaryUnaryMultiCallable[_build_pb2.GetArtifactRequest, _build_pb2.GetArtifactResponse]
     """What a runtime needs to start the artifact."""
 
@@ -63,6 +67,10 @@ class BuildServiceAsyncStub(BuildServiceStub):
     """The signed statement about what was built, with what it speaks of."""
     GetProvenanceKey: _aio.UnaryUnaryMultiCallable[_build_pb2.GetProvenanceKeyRequest, _build_pb2.GetProvenanceKeyResponse]  # type: ignore[assignment]
     """What such statements are checked with."""
+    GetScan: _aio.UnaryUnaryMultiCallable[_build_pb2.GetScanRequest, _build_pb2.GetScanResponse]  # type: ignore[assignment]
+    """What the scan of a build's source found. NotFound before the scan has ended."""
+    DownloadSbom: _aio.UnaryStreamMultiCallable[_build_pb2.DownloadSbomRequest, _build_pb2.DownloadSbomResponse]  # type: ignore[assignment]
+    """The software bill of materials of a build's source: a CycloneDX document in pieces."""
     GetArtifact: _aio.UnaryUnaryMultiCallable[_build_pb2.GetArtifactRequest, _build_pb2.GetArtifactResponse]  # type: ignore[assignment]
     """What a runtime needs to start the artifact."""
 
@@ -127,6 +135,22 @@ class BuildServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_build_pb2.GetProvenanceKeyResponse, _abc.Awaitable[_build_pb2.GetProvenanceKeyResponse]]:
         """What such statements are checked with."""
+
+    @_abc_1.abstractmethod
+    def GetScan(
+        self,
+        request: _build_pb2.GetScanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_build_pb2.GetScanResponse, _abc.Awaitable[_build_pb2.GetScanResponse]]:
+        """What the scan of a build's source found. NotFound before the scan has ended."""
+
+    @_abc_1.abstractmethod
+    def DownloadSbom(
+        self,
+        request: _build_pb2.DownloadSbomRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_build_pb2.DownloadSbomResponse], _abc.AsyncIterator[_build_pb2.DownloadSbomResponse]]:
+        """The software bill of materials of a build's source: a CycloneDX document in pieces."""
 
     @_abc_1.abstractmethod
     def GetArtifact(

@@ -29,9 +29,15 @@ class Project(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     ENVIRONMENTS_FIELD_NUMBER: _builtins.int
+    SCAN_POLICY_FIELD_NUMBER: _builtins.int
+    SCAN_SEVERITY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     workspace_id: _builtins.str
     name: _builtins.str
+    scan_policy: _builtins.str
+    """What findings of a scan do to a build: warn or block."""
+    scan_severity: _builtins.str
+    """Findings this bad or worse count: low, medium, high, critical."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -44,10 +50,12 @@ class Project(_message.Message):
         name: _builtins.str = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         environments: _abc.Iterable[Global___Environment] | None = ...,
+        scan_policy: _builtins.str = ...,
+        scan_severity: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "environments", b"environments", "id", b"id", "name", b"name", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "environments", b"environments", "id", b"id", "name", b"name", "scan_policy", b"scan_policy", "scan_severity", b"scan_severity", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -368,6 +376,58 @@ class ListProjectsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListProjectsResponse: _TypeAlias = ListProjectsResponse  # noqa: Y015
+
+@_typing.final
+class UpdateProjectRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    SCAN_POLICY_FIELD_NUMBER: _builtins.int
+    SCAN_SEVERITY_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    scan_policy: _builtins.str
+    scan_severity: _builtins.str
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        scan_policy: _builtins.str | None = ...,
+        scan_severity: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_scan_policy", b"_scan_policy", "_scan_severity", b"_scan_severity", "scan_policy", b"scan_policy", "scan_severity", b"scan_severity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_scan_policy", b"_scan_policy", "_scan_severity", b"_scan_severity", "project_id", b"project_id", "scan_policy", b"scan_policy", "scan_severity", b"scan_severity"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__scan_policy: _TypeAlias = _typing.Literal["scan_policy"]  # noqa: Y015
+    _WhichOneofArgType__scan_policy: _TypeAlias = _typing.Literal["_scan_policy", b"_scan_policy"]  # noqa: Y015
+    _WhichOneofReturnType__scan_severity: _TypeAlias = _typing.Literal["scan_severity"]  # noqa: Y015
+    _WhichOneofArgType__scan_severity: _TypeAlias = _typing.Literal["_scan_severity", b"_scan_severity"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__scan_policy) -> _WhichOneofReturnType__scan_policy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__scan_severity) -> _WhichOneofReturnType__scan_severity | None: ...
+
+Global___UpdateProjectRequest: _TypeAlias = UpdateProjectRequest  # noqa: Y015
+
+@_typing.final
+class UpdateProjectResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def project(self) -> Global___Project: ...
+    def __init__(
+        self,
+        *,
+        project: Global___Project | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project", b"project"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateProjectResponse: _TypeAlias = UpdateProjectResponse  # noqa: Y015
 
 @_typing.final
 class DeleteProjectRequest(_message.Message):

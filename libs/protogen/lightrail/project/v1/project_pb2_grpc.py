@@ -49,6 +49,11 @@ class ProjectServiceStub:
                 request_serializer=lightrail_dot_project_dot_v1_dot_project__pb2.ListProjectsRequest.SerializeToString,
                 response_deserializer=lightrail_dot_project_dot_v1_dot_project__pb2.ListProjectsResponse.FromString,
                 _registered_method=True)
+        self.UpdateProject = channel.unary_unary(
+                '/lightrail.project.v1.ProjectService/UpdateProject',
+                request_serializer=lightrail_dot_project_dot_v1_dot_project__pb2.UpdateProjectRequest.SerializeToString,
+                response_deserializer=lightrail_dot_project_dot_v1_dot_project__pb2.UpdateProjectResponse.FromString,
+                _registered_method=True)
         self.DeleteProject = channel.unary_unary(
                 '/lightrail.project.v1.ProjectService/DeleteProject',
                 request_serializer=lightrail_dot_project_dot_v1_dot_project__pb2.DeleteProjectRequest.SerializeToString,
@@ -129,6 +134,13 @@ class ProjectServiceServicer:
 
     def ListProjects(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateProject(self, request, context):
+        """Only set fields change.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -224,6 +236,11 @@ def add_ProjectServiceServicer_to_server(servicer, server):
                     servicer.ListProjects,
                     request_deserializer=lightrail_dot_project_dot_v1_dot_project__pb2.ListProjectsRequest.FromString,
                     response_serializer=lightrail_dot_project_dot_v1_dot_project__pb2.ListProjectsResponse.SerializeToString,
+            ),
+            'UpdateProject': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateProject,
+                    request_deserializer=lightrail_dot_project_dot_v1_dot_project__pb2.UpdateProjectRequest.FromString,
+                    response_serializer=lightrail_dot_project_dot_v1_dot_project__pb2.UpdateProjectResponse.SerializeToString,
             ),
             'DeleteProject': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteProject,
@@ -367,6 +384,33 @@ class ProjectService:
             '/lightrail.project.v1.ProjectService/ListProjects',
             lightrail_dot_project_dot_v1_dot_project__pb2.ListProjectsRequest.SerializeToString,
             lightrail_dot_project_dot_v1_dot_project__pb2.ListProjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateProject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightrail.project.v1.ProjectService/UpdateProject',
+            lightrail_dot_project_dot_v1_dot_project__pb2.UpdateProjectRequest.SerializeToString,
+            lightrail_dot_project_dot_v1_dot_project__pb2.UpdateProjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

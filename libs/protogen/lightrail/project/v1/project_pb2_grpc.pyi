@@ -35,6 +35,8 @@ class ProjectServiceStub:
     """Makes the project with one environment, "production"."""
     GetProject: _grpc.UnaryUnaryMultiCallable[_project_pb2.GetProjectRequest, _project_pb2.GetProjectResponse]
     ListProjects: _grpc.UnaryUnaryMultiCallable[_project_pb2.ListProjectsRequest, _project_pb2.ListProjectsResponse]
+    UpdateProject: _grpc.UnaryUnaryMultiCallable[_project_pb2.UpdateProjectRequest, _project_pb2.UpdateProjectResponse]
+    """Only set fields change."""
     DeleteProject: _grpc.UnaryUnaryMultiCallable[_project_pb2.DeleteProjectRequest, _project_pb2.DeleteProjectResponse]
     CreateEnvironment: _grpc.UnaryUnaryMultiCallable[_project_pb2.CreateEnvironmentRequest, _project_pb2.CreateEnvironmentResponse]
     ListEnvironments: _grpc.UnaryUnaryMultiCallable[_project_pb2.ListEnvironmentsRequest, _project_pb2.ListEnvironmentsResponse]
@@ -57,6 +59,8 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
     """Makes the project with one environment, "production"."""
     GetProject: _aio.UnaryUnaryMultiCallable[_project_pb2.GetProjectRequest, _project_pb2.GetProjectResponse]  # type: ignore[assignment]
     ListProjects: _aio.UnaryUnaryMultiCallable[_project_pb2.ListProjectsRequest, _project_pb2.ListProjectsResponse]  # type: ignore[assignment]
+    UpdateProject: _aio.UnaryUnaryMultiCallable[_project_pb2.UpdateProjectRequest, _project_pb2.UpdateProjectResponse]  # type: ignore[assignment]
+    """Only set fields change."""
     DeleteProject: _aio.UnaryUnaryMultiCallable[_project_pb2.DeleteProjectRequest, _project_pb2.DeleteProjectResponse]  # type: ignore[assignment]
     CreateEnvironment: _aio.UnaryUnaryMultiCallable[_project_pb2.CreateEnvironmentRequest, _project_pb2.CreateEnvironmentResponse]  # type: ignore[assignment]
     ListEnvironments: _aio.UnaryUnaryMultiCallable[_project_pb2.ListEnvironmentsRequest, _project_pb2.ListEnvironmentsResponse]  # type: ignore[assignment]
@@ -94,6 +98,14 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _project_pb2.ListProjectsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_project_pb2.ListProjectsResponse, _abc.Awaitable[_project_pb2.ListProjectsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateProject(
+        self,
+        request: _project_pb2.UpdateProjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_project_pb2.UpdateProjectResponse, _abc.Awaitable[_project_pb2.UpdateProjectResponse]]:
+        """Only set fields change."""
 
     @_abc_1.abstractmethod
     def DeleteProject(

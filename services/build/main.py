@@ -61,6 +61,7 @@ from services.build.app.provenance import ProvenanceDesk
 from services.build.app.pushes import Pushes
 from services.build.app.queue import Queue
 from services.build.app.reactions import Reactions
+from services.build.app.reuse import Reuse
 from services.build.app.run import BuildRunner
 from services.build.app.scanning import SourceScanner
 from services.build.app.uploads import Uploads
@@ -136,6 +137,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
                 fetching=fetching,
                 projects=projects,
                 builder=builder,
+                reuse=Reuse(builds, artifacts, builder, attestations, host.clock),
                 attestations=attestations,
                 clock=host.clock,
                 version=_version(),

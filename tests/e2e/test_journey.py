@@ -89,7 +89,8 @@ async def test_redeploy_builds_the_same_source_again(application: Make) -> None:
     app = await application("static-site")
     await app.up()
     app.edit("index.html", "Served as it lies", "Not uploaded")
-    await app.lr("redeploy")
+    # The same source, plan and variables: what was built is taken over, and the log says so.
+    assert "Reused: bld_" in (await app.lr("redeploy")).text
     newest = await app.becomes("active")
     assert newest["trigger"] == "redeploy"
     assert len(await app.deployments()) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +31,11 @@ class SignedAttestations:
         """Signs a statement and stores it; gives the digest of the envelope."""
         blob = await self.blobs.put_bytes(seal(IN_TOTO, canonical_json(statement), self.key))
         return blob.digest
+
+    def fingerprint(self, value: Mapping[str, Any]) -> str:
+        """A hash under a key made of the signing key: without it, short secrets could be tried out."""
+        key = hashlib.sha256(b"lightrail fingerprint\0" + self.key.pem.encode()).digest()
+        return hmac.new(key, canonical_json(value), hashlib.sha256).hexdigest()
 
     async def read(self, digest: str) -> bytes:
         """An envelope; empty when it is not there."""

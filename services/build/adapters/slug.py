@@ -9,7 +9,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from libs.blobs.archive import ArchiveLimits, pack, unpack
 from libs.blobs.port import Blobs
@@ -25,7 +25,7 @@ from services.build.adapters.disk import Filled
 from services.build.adapters.registries import Registries
 from services.build.adapters.runtimes import SYSTEM_PATH, UNVERSIONED, Runtimes, Toolchain
 from services.build.adapters.steps import INSTALLERS, Commands, Room, Runner, environment_of, owner_of
-from services.build.adapters.tools import TOOLS, Tools
+from services.build.adapters.tools import TOOLS, TOOLS_KEEP_TO, Tools
 from services.build.adapters.workdir import (
     WorkDirs,
     copy_inputs,
@@ -149,6 +149,23 @@ class SlugBuilder:
                 await self._build(site, step)
             await output.say(step.name, f"{step.name} took {self.clock.monotonic() - begun:.1f} s")
         return SlugBuilt(self, site, await self._packed(site), Origin("slug", (*locks, *self._used(site))))
+
+    async def machine(self, plan: BuildPlan) -> Mapping[str, Any]:
+        """The runtime as it is here, the platform's tools, and where packages come from."""
+        chain = await self.runtimes.find(plan.runtime)
+        return {
+            "driver": "slug",
+            "format": _FORMAT,
+            "runtime": [chain.name, *chain.version, chain.program, *chain.path, *chain.host_paths],
+            "architecture": platform.machine(),
+            "tools": self.tools.version,
+            "registries": dict(self.registries.environment),
+        }
+
+    async def holds(self, artifact: Artifact) -> bool:
+        """Whether the manifest and all layers are in the blob store."""
+        wanted = (artifact.digest, *(layer.digest for layer in artifact.layers))
+        return all([await self.blobs.exists(digest) for digest in wanted])
 
     async def clean(self, build_id: str) -> None:
         """Removes the build's work directory."""

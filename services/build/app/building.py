@@ -42,6 +42,17 @@ class Builder(Protocol):
         """Lays the source out in a fresh work directory of this job."""
         ...
 
+    async def machine(self, plan: BuildPlan) -> Mapping[str, Any] | None:
+        """What of this machine a build of the plan depends on, as JSON values; None when that cannot be told.
+
+        BuildFault when something is missing.
+        """
+        ...
+
+    async def holds(self, artifact: Artifact) -> bool:
+        """Whether everything that the artifact names is still there."""
+        ...
+
     async def build(self, job: Job, plan: BuildPlan, output: Output) -> Built:
         """Does what the plan's steps say. BuildFault when a command of the user's fails."""
         ...
@@ -86,4 +97,8 @@ class Attestations(Protocol):
 
     async def read(self, digest: str) -> bytes:
         """An envelope; empty when it is not there."""
+        ...
+
+    def fingerprint(self, value: Mapping[str, Any]) -> str:
+        """Tells equal values from others; who has not the platform's key cannot guess at what they were."""
         ...

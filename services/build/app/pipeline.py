@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from typing import Final
 
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Failure, Unavailable
@@ -14,12 +15,16 @@ from libs.plans.tree import Tree
 from services.build.app.building import Attestations, Builder, Built, Scanner
 from services.build.app.fetching import Fetching
 from services.build.app.ports import Builds, Job, Lease, Projects, Variables
+from services.build.app.reuse import Earlier, Result, Reuse
 from services.build.app.stages import Board
 from services.build.app.writer import Writer
 from services.build.domain.log import credentials
-from services.build.domain.model import Artifact, Build
+from services.build.domain.model import Build
 from services.build.domain.provenance import Made, statement
+from services.build.domain.reuse import inputs
 from services.build.domain.stages import StageName
+
+NO_TEST: Final = "There is no test command."
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +38,6 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What an attempt came to: an artifact, and the digest of the signed statement about it."""
-
-    artifact: Artifact
-    provenance_digest: str
-
-
-@dataclass(frozen=True, slots=True)
 class Pipeline:
     """From a snapshot to an artifact; without a scanner nothing is scanned, and the stage says so."""
 
@@ -48,6 +45,7 @@ class Pipeline:
     fetching: Fetching
     projects: Projects
     builder: Builder
+    reuse: Reuse
     attestations: Attestations
     clock: Clock
     # Of the platform, for provenance.
@@ -60,7 +58,44 @@ class Pipeline:
         """Goes through all stages. BuildFault when something of the user's fails, NothingChanged when it need not."""
         job, tree, settings = await self._fetch(attempt)
         plan = await self._detect(attempt, tree, settings)
+        key = await self._inputs(job, plan)
+        if not job.fresh and (earlier := await self.reuse.find(job.build.workspace_id, key)) is not None:
+            return await self._reused(attempt, job, plan, earlier)
         built = await self._made(attempt, job, plan)
+        return await self._publish(attempt, job, plan, built, key)
+
+    async def _inputs(self, job: Job, plan: BuildPlan) -> str:
+        """Fingerprint of all that the build depends on; empty when that cannot be told."""
+        try:
+            machine = await self.builder.machine(plan)
+        except BuildFault:
+            # What is missing is told by the build, which needs it.
+            return ""
+        if machine is None:
+            return ""
+        return self.attestations.fingerprint(
+            inputs(
+                workspace_id=job.build.workspace_id,
+                source_digest=job.snapshot_digest,
+                plan=plan.document(),
+                machine=machine,
+                variables=job.variables.values,
+                version=self.version,
+            )
+        )
+
+    async def _reused(self, attempt: Attempt, job: Job, plan: BuildPlan, earlier: Earlier) -> Result:
+        """Takes over what an earlier build made. It is scanned again: what is forbidden may have changed."""
+        same = f"Reused: {earlier.build_id} built the same source with the same plan and variables."
+        await attempt.writer.say("build", f"{same} Set NO_CACHE=1 to build anew.")
+        attempt.board.skip(StageName.BUILD, same)
+        attempt.board.skip(StageName.TEST, f"{same} It was tested then." if plan.test else NO_TEST)
+        await self._scan(attempt, job, plan)
+        async with attempt.board.stage(StageName.PUBLISH) as note:
+            note.detail = earlier.result.artifact.digest
+        return earlier.result
+
+    async def _publish(self, attempt: Attempt, job: Job, plan: BuildPlan, built: Built, key: str) -> Result:
         async with attempt.board.stage(StageName.PUBLISH) as note:
             artifact = await built.publish(attempt.writer)
             made = Made(
@@ -75,7 +110,7 @@ class Pipeline:
             )
             provenance = await self.attestations.keep(statement(made, artifact))
             note.detail = artifact.digest
-        return Result(artifact, provenance)
+        return Result(artifact, provenance, key)
 
     def _secrets(self, variables: Variables) -> frozenset[str]:
         return variables.secrets | credentials(variables.values.values()) | self.builder.secrets
@@ -129,7 +164,7 @@ class Pipeline:
         async with attempt.board.stage(StageName.BUILD):
             built = await self.builder.build(job, plan, attempt.writer)
         if plan.test is None:
-            attempt.board.skip(StageName.TEST, "There is no test command.")
+            attempt.board.skip(StageName.TEST, NO_TEST)
             return built
         async with attempt.board.stage(StageName.TEST):
             await built.test(plan.test, attempt.writer)

@@ -74,6 +74,10 @@ class Builds(Protocol):
         """Those of these deployments, newest first."""
         ...
 
+    async def reusable(self, workspace_id: str, inputs: str) -> Build | None:
+        """The newest successful one of the workspace with these inputs."""
+        ...
+
     async def of_artifact(self, digest: str, workspaces: Sequence[str] | None) -> list[Build]:
         """Successful ones that made this artifact, newest first; at most a hundred."""
         ...
@@ -127,6 +131,7 @@ class Builds(Protocol):
         reason: str = "",
         artifact_digest: str = "",
         provenance_digest: str = "",
+        inputs: str = "",
     ) -> bool:
         """Ends it; False when the lease is lost, and nothing changed."""
         ...

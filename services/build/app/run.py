@@ -11,8 +11,9 @@ from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
 from libs.plans.faults import BuildFault
 from services.build.app.building import Builder
-from services.build.app.pipeline import Attempt, Pipeline, Result
+from services.build.app.pipeline import Attempt, Pipeline
 from services.build.app.ports import Artifacts, Builds, Facts, Lease, Log, Work
+from services.build.app.reuse import Result
 from services.build.app.stages import Board
 from services.build.app.wakes import Wakes
 from services.build.app.writer import PERIOD, Writer
@@ -207,7 +208,12 @@ class BuildRunner:
     async def _succeed(self, build: Build, lease: Lease, result: Result) -> None:
         now, artifact, provenance = self.clock.now(), result.artifact, result.provenance_digest
         if await self.builds.finish(
-            lease, BuildState.SUCCEEDED, now, artifact_digest=artifact.digest, provenance_digest=provenance
+            lease,
+            BuildState.SUCCEEDED,
+            now,
+            artifact_digest=artifact.digest,
+            provenance_digest=provenance,
+            inputs=result.inputs,
         ):
             await self.artifacts.add(artifact, build.workspace_id, now, provenance)
             await self.facts.record(

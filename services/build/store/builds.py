@@ -80,6 +80,16 @@ class PostgresBuilds:
         )
         return [_build(row) for row in rows]
 
+    async def reusable(self, workspace_id: str, inputs: str) -> Build | None:
+        """The newest successful one of the workspace with these inputs."""
+        row = await self._db.fetchrow(
+            f"select {_FIELDS} from builds where workspace_id = $1 and inputs = $2 and state = 'succeeded'"  # noqa: S608 - constants
+            " order by finished_at desc, id desc limit 1",
+            workspace_id,
+            inputs,
+        )
+        return _build(row) if row else None
+
     async def of_artifact(self, digest: str, workspaces: Sequence[str] | None) -> list[Build]:
         """Successful ones that made this artifact, newest first."""
         rows = await self._db.fetch(
@@ -181,16 +191,17 @@ class PostgresBuilds:
         reason: str = "",
         artifact_digest: str = "",
         provenance_digest: str = "",
+        inputs: str = "",
     ) -> bool:
         """Ends it; False when the lease is lost."""
         statement = (
             "update builds set state = $4, reason = $5, artifact_digest = $6, finished_at = $7, lease_until = null,"  # noqa: S608 - constants
-            f" provenance_digest = $8 where {_HELD}"
+            f" provenance_digest = $8, inputs = $9 where {_HELD}"
         )
         done = await self._db.execute(
             statement,
             *(lease.build_id, lease.owner, lease.attempt),
-            *(state.value, reason, artifact_digest, now, provenance_digest),
+            *(state.value, reason, artifact_digest, now, provenance_digest, inputs),
         )
         return done > 0
 

@@ -32,6 +32,7 @@ from services.build.app.ports import Job, Output, ServiceRef, Variables
 from services.build.app.provenance import ProvenanceDesk
 from services.build.app.queue import Queue
 from services.build.app.reactions import Reactions, Wanted
+from services.build.app.reuse import Reuse
 from services.build.app.run import BuildRunner
 from services.build.app.uploads import Uploads
 from services.build.app.wakes import Wakes
@@ -86,6 +87,10 @@ class ToldBuilder:
         self.tested: Callable[[Step, Output], Awaitable[None]] = passed
         self.secrets: frozenset[str] = frozenset()
         self.fetched = 0
+        self.built = 0
+        self.runtime = "3.11"
+        # Artifacts of which something is gone.
+        self.lost: set[str] = set()
         self.stopped = 0
         self.dirty: set[str] = set()
         # Puts what it gives away behind the same faults as itself.
@@ -96,7 +101,14 @@ class ToldBuilder:
         self.dirty.add(job.build.id)
         return tree_of(self.files)
 
+    async def machine(self, _plan: BuildPlan) -> Mapping[str, Any] | None:
+        return {"runtime": self.runtime} if self.runtime else None
+
+    async def holds(self, artifact: Artifact) -> bool:
+        return artifact.digest not in self.lost
+
     async def build(self, job: Job, plan: BuildPlan, output: Output) -> Built:
+        self.built += 1
         try:
             await self.script(job, plan, output)
         except asyncio.CancelledError:
@@ -192,6 +204,9 @@ class KeptAttestations:
         self.kept[digest] = envelope
         return digest
 
+    def fingerprint(self, value: Mapping[str, Any]) -> str:
+        return hashlib.sha256(canonical_json(value)).hexdigest()
+
     async def read(self, digest: str) -> bytes:
         return self.kept.get(digest, b"")
 
@@ -255,6 +270,7 @@ class World:
                 fetching=self.fetching,
                 projects=faulty(self.projects),
                 builder=builder,
+                reuse=Reuse(builds, faulty(self.artifacts), builder, faulty(self.attestations), clock),
                 attestations=faulty(self.attestations),
                 clock=clock,
                 version="1.2.3",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan
@@ -12,6 +12,7 @@ from libs.plans.tree import Tree
 from services.build.adapters.slug import SlugBuilder
 from services.build.app.building import Built
 from services.build.app.ports import Job, Output
+from services.build.domain.model import Artifact
 
 
 class ImageBuilder(Protocol):
@@ -62,6 +63,16 @@ class ChosenBuilder:
                 "but not started here.",
             )
         return await self.images[plan.builder].build(job, plan, output)
+
+    async def machine(self, plan: BuildPlan) -> Mapping[str, Any] | None:
+        """What of this machine a build depends on; of an image that cannot be told: the images it stands on move."""
+        if plan.builder or plan.provider == "dockerfile":
+            return None
+        return await self.slug.machine(plan)
+
+    async def holds(self, artifact: Artifact) -> bool:
+        """Whether everything that the artifact names is still there."""
+        return await self.slug.holds(artifact)
 
     async def clean(self, build_id: str) -> None:
         """Removes every work directory of this build."""

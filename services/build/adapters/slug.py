@@ -25,7 +25,7 @@ from services.build.adapters.disk import Filled
 from services.build.adapters.registries import Registries
 from services.build.adapters.runtimes import SYSTEM_PATH, UNVERSIONED, Runtimes, Toolchain
 from services.build.adapters.steps import INSTALLERS, Commands, Room, Runner, environment_of, owner_of
-from services.build.adapters.tools import TOOLS, TOOLS_KEEP_TO, Tools
+from services.build.adapters.tools import TOOLS, Tools
 from services.build.adapters.workdir import (
     WorkDirs,
     copy_inputs,

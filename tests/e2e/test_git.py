@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -88,6 +90,9 @@ async def test_a_push_is_built_and_live_and_a_failing_one_leaves_branch_and_serv
     pusher: Pusher, tmp_path: Path
 ) -> None:
     app, repository = pusher.app, pusher.repository
+    # Larger than what git sends in one piece.
+    (repository.folder / "film.bin").write_bytes(os.urandom(2_000_000))
+    repository.commit("One")
     code, said = await pusher.git("push", "lightrail", "main")
     assert code == 0, said
     assert f"remote: Live: http://{app.host}:{app.platform.port}" in said
@@ -116,10 +121,17 @@ async def test_a_push_is_built_and_live_and_a_failing_one_leaves_branch_and_serv
     assert "side is not deployed: main is" in said
     assert len(await app.deployments()) == 3
 
+    await app.lr("source", "set", "--watch", "*.html")
+    repository.commit("Four", **{"notes.txt": "words"})
+    code, said = await pusher.git("push", "lightrail", "main")
+    assert code == 0, said
+    assert "1 file changed" in said
+    assert [one["state"] for one in await app.deployments()][:2] == ["skipped", "active"]
+
     clone = tmp_path / "clone"
     code, said = await pusher.git("clone", "--quiet", pusher.url, str(clone))
     assert code == 0, said
-    assert git(clone, "log", "-1", "--format=%s") == "Three"
+    assert git(clone, "log", "-1", "--format=%s") == "Four"
     assert {"origin/main", "origin/side"} <= set(git(clone, "branch", "--remotes", "--format=%(refname:short)").split())
 
 
@@ -141,6 +153,14 @@ async def test_the_door_for_git_asks_for_a_password_and_shows_nobody_what_is_ano
     url = pusher.url.replace(f"any:{app.platform.token}", f"{quote(EMAIL)}:{quote(PASSWORD)}")
     code, said = await pusher.git("ls-remote", url)
     assert code == 0, said
+    # What a client packs is unpacked, as far as a request may go.
+    packed = path.replace("info/refs?service=git-receive-pack", "git-upload-pack")
+    head = {"Authorization": "Basic " + base64.b64encode(f"any:{app.platform.token}".encode()).decode()}
+    head["Content-Encoding"] = "gzip"
+    for content, status in ((b"0000", 200), (bytes(30_000_000), 429), (None, 422)):
+        sent = b"no gzip" if content is None else gzip.compress(content)
+        answer = await app.platform.request("POST", packed, token="", headers=head, content=sent)
+        assert answer.status_code == status
 
 
 async def test_a_pusher_who_leaves_changes_nothing(pusher: Pusher) -> None:

@@ -110,8 +110,10 @@ class Fetching:
         checkout = await self.repositories.fetch(build, await self._wish(build, build.git), secrets, output)
         if checkout.host_keys:
             await self.sources.keep_host_keys(build, checkout.host_keys)
-        snapshot = await self._keep(build, lease, checkout)
-        if checkout.changed is not None and not touched(secrets.watch_paths, checkout.changed):
+        needless = checkout.changed is not None and not touched(secrets.watch_paths, checkout.changed)
+        # A build that is not needed notes no source: whoever tries again looks again.
+        snapshot = await self._keep(build, lease, checkout, noted=not needless)
+        if needless:
             raise NothingChanged(_unwatched(build.git, checkout))
         return snapshot
 
@@ -124,7 +126,7 @@ class Fetching:
             raise BuildFault(f"There is no push {wish.push_id[:40]} to this service.", hint="Push it again.")
         return replace(wish, ref=push.new_commit)
 
-    async def _keep(self, build: Build, lease: Lease, checkout: Checkout) -> Snapshot:
+    async def _keep(self, build: Build, lease: Lease, checkout: Checkout, *, noted: bool) -> Snapshot:
         commit = checkout.commit
         snapshot = Snapshot(
             id=new_id("snapshot", self.clock),
@@ -135,7 +137,7 @@ class Fetching:
             created_at=self.clock.now(),
         )
         async with self.work():
-            if await self.builds.fetched(lease, snapshot.id):
+            if await self.builds.fetched(lease, snapshot.id if noted else ""):
                 await self.snapshots.add(snapshot, build.project_id)
                 await self.facts.record(
                     SourceFetched(build.id, build.deployment_id, build.workspace_id, snapshot.id, commit)

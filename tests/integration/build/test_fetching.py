@@ -7,11 +7,15 @@ from libs.kernel.ids import new_id
 from libs.kernel.secret import Secret
 from libs.testing.faults import Plan
 from services.build.app.fetching import SourceSecrets
+from services.build.app.ports import Lease
 from services.build.app.reactions import Wanted
+from services.build.app.writer import Writer
 from services.build.domain.model import Build, BuildState
-from services.build.domain.source import GitWish
+from services.build.domain.push import Push, PushState
+from services.build.domain.source import GitWish, NothingChanged
 from tests.integration.build.world import World
 
+PENDING = PushState.PENDING
 WISH = GitWish("https://git.example/app", "main", base_commit="b" * 40)
 
 
@@ -71,6 +75,38 @@ async def test_a_build_of_which_no_watched_file_changed_is_skipped_with_a_senten
     second = await request(world)
     await world.drive()
     assert (await world.now(second)).state is BuildState.SUCCEEDED
+
+
+async def test_a_build_that_is_not_needed_stays_so_when_its_process_dies_before_it_says_so(world: World) -> None:
+    world.projects.opened = SourceSecrets(watch_paths=("src/",))
+    world.repositories.changed = ("README.md",)
+    build = await request(world)
+    claimed = await world.builds.claim(build.id, "dead", world.clock.now(), world.clock.now())
+    assert claimed is not None
+    assert claimed.git is not None
+    lease = Lease(build.id, "dead", claimed.attempt)
+    heard = Writer(world.log, lease, world.wakes, world.clock, after=0)
+    with pytest.raises(NothingChanged):
+        await world.fetching.snapshot(claimed, lease, world.projects.opened, heard)
+    # The process is gone now; another one begins anew.
+    await world.drive()
+    assert await world.told(build) == ["fetched", "fetched", "skipped"]
+
+
+async def test_a_push_is_built_from_its_own_commit_and_only_for_its_own_service(world: World) -> None:
+    push = Push("psh_1", "wsp_1", "svc_1", "env_1", "refs/heads/main", "0" * 40, "d" * 40, PENDING, world.clock.now())
+    await world.pushes.add(push)
+    build = await request(world, GitWish(ref="main", push_id="psh_1"))
+    await world.drive()
+    assert (await world.now(build)).state is BuildState.SUCCEEDED
+    assert world.repositories.asked[-1].ref == "d" * 40
+    deployment = new_id("deployment", world.clock)
+    stranger = Wanted(deployment, "wsp_1", "prj_1", "svc_2", "env_1", "", GitWish(ref="main", push_id="psh_1"))
+    await world.reactions.deployment_requested(stranger)
+    await world.drive()
+    found = await world.builds.of_deployment(deployment, None)
+    assert found is not None
+    assert (found.state, "no push psh_1" in found.reason) == (BuildState.FAILED, True)
 
 
 async def test_a_password_is_in_no_log(world: World) -> None:

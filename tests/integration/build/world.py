@@ -160,12 +160,14 @@ class ToldRepositories:
     host_keys: tuple[str, ...] = ()
     fetched: int = 0
     dropped: list[str] = field(default_factory=list)
+    asked: list[GitWish] = field(default_factory=list)
 
     async def drop(self, service_id: str) -> None:
         self.dropped.append(service_id)
 
     async def fetch(self, build: Build, wish: GitWish, secrets: SourceSecrets, output: Output) -> Checkout:
         self.fetched += 1
+        self.asked.append(wish)
         await output.say("fetch", f"{wish.url} {secrets.username}")
         return Checkout("sha256:" + "2" * 64, 20, self.commit, self.changed, self.host_keys)
 

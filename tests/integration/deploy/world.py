@@ -10,6 +10,7 @@ from libs.db import Database
 from libs.facts import Outbox
 from libs.kernel.context import Actor, Ctx, Role
 from libs.kernel.errors import Conflict, NotFound
+from libs.protogen.lightrail.deploy.v1 import events_pb2
 from libs.reconcile import Again
 from libs.testing.clock import VirtualClock
 from libs.testing.faults import Faulty, Plan
@@ -195,6 +196,13 @@ class World:
     async def subjects(self) -> list[str]:
         rows = await self.db.fetch("select subject from outbox order by position")
         return [row["subject"].removeprefix("lightrail.deploy.deployment.").removesuffix(".v1") for row in rows]
+
+    async def requested(self) -> list[tuple[str, str]]:
+        """What build was asked for, in order: the deployment, and the commit it is compared with."""
+        subject = "lightrail.deploy.deployment.requested.v1"
+        rows = await self.db.fetch("select payload from outbox where subject = $1 order by position", subject)
+        found = [events_pb2.DeploymentRequested.FromString(row["payload"]) for row in rows]
+        return [(one.deployment_id, one.base_commit) for one in found]
 
     async def outcome(self) -> dict[str, Any]:
         """What must be the same whatever failed on the way; ids are left out."""

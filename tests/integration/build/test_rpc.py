@@ -146,7 +146,14 @@ async def test_a_bad_archive_is_refused_with_a_sentence_and_not_kept(
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"no archive at all, only words " * 40, archive(file("a"))[:-30]], ids=["nothing", "words", "cut"]
+    "data",
+    [
+        b"",
+        b"no archive at all, only words " * 40,
+        archive(file("a"))[:-30],
+        archive(file("a"), file("b"), mode="w:")[:1024],
+    ],
+    ids=["nothing", "words", "cut", "cut-between-files"],
 )
 async def test_what_is_no_archive_is_refused(caller: Caller, service: ServiceRef, data: bytes) -> None:
     with pytest.raises(Invalid):

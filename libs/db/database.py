@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
@@ -13,6 +14,7 @@ import msgspec
 
 from libs.db.errors import translated
 from libs.db.migrate import migrate
+from libs.kernel.errors import Unavailable
 from libs.kernel.secret import Secret
 
 Row = asyncpg.Record
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 else:  # not subscriptable when it runs
     Connection = asyncpg.pool.PoolConnectionProxy
 IDLE_SECONDS = 30.0
+# Connections that are still in use when a database is closed get this long.
+CLOSE_SECONDS = 5.0
 
 
 class Tx:
@@ -79,7 +83,7 @@ class Database:
         try:
             transaction = connection.transaction()
             with translated():
-                await transaction.start()
+                await _or_end(connection, transaction.start)
             tx = Tx(connection)
             token = self._running.set(tx)
             try:
@@ -153,7 +157,12 @@ class Database:
             return
         with translated():
             async with self._pool.acquire() as connection:
-                yield Tx(connection)
+                try:
+                    yield Tx(connection)
+                except Unavailable as failure:
+                    if isinstance(failure.__cause__, asyncpg.InternalClientError):
+                        _end(connection)  # of no use to anybody, and it may take its time to notice
+                    raise
 
 
 @asynccontextmanager
@@ -183,13 +192,20 @@ async def open_database(
                 await migrate(connection, schema, [*extra, migrations])
         yield Database(pool, schema)
     finally:
-        await pool.close()
+        await _close(pool)
 
 
-async def _or_end(connection: Connection, close: Callable[[], Awaitable[None]], *, quiet: bool = False) -> None:
-    """Closes a transaction; when that fails the connection ends too, so that no other use inherits it."""
+async def _close(pool: asyncpg.Pool[Row]) -> None:
+    """Closes a pool in bounded time: a connection whose server died half-way never says good-bye."""
+    with suppress(TimeoutError):  # the pool has then ended its connections by force
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await pool.close()
+
+
+async def _or_end(connection: Connection, change: Callable[[], Awaitable[None]], *, quiet: bool = False) -> None:
+    """Opens or closes a transaction; when that fails the connection ends too, so that no other use inherits it."""
     try:
-        await close()
+        await change()
     except BaseException as error:
         _end(connection)
         if not quiet or not isinstance(error, Exception):

@@ -40,6 +40,9 @@ def translated() -> Iterator[None]:
         raise Unavailable("The disk of the database is full.", hint="Free some space; it goes on by itself.") from error
     except AWAY as error:
         raise Unavailable("The database is away or busy.", hint="Try again in a moment.") from error
+    except asyncpg.InternalClientError as error:
+        # The server's last word came while nobody listened: the driver knows that it ends, not yet that it ended.
+        raise Unavailable("The database connection was lost.", hint="Try again in a moment.") from error
     except asyncpg.InterfaceError as error:
         if "closed" in str(error) or "released" in str(error):
             raise Unavailable("The database connection was lost.", hint="Try again in a moment.") from error

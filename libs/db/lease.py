@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from libs.db.database import Connection, Database
+from libs.db.errors import translated
 from libs.db.notify import listen
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
@@ -21,13 +22,18 @@ async def leased(db: Database, name: str, clock: Clock, *, retry_seconds: float 
     """Waits until this process holds the lease `name`, runs its body, gives it back.
 
     It gives the connection that holds the lease, to listen on. The lease is a session's advisory lock: it ends with
-    the connection, so a dead process never keeps it.
+    the connection, so a dead process never keeps it. Unavailable when the database goes away before it is held.
     """
     async with db.connection() as connection:
         key = f"{db.schema}:{name}"
-        while not await connection.fetchval("select pg_try_advisory_lock(hashtext($1))", key):
+        while not await _locks(connection, key):
             await clock.sleep(retry_seconds)
         yield connection
+
+
+async def _locks(connection: Connection, key: str) -> bool:
+    with translated():
+        return bool(await connection.fetchval("select pg_try_advisory_lock(hashtext($1))", key))
 
 
 async def run_leased(db: Database, name: str, clock: Clock, work: Callable[[], Awaitable[None]]) -> None:

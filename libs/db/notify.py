@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from libs.db.database import Connection
+from libs.db.errors import translated
 
 
 @asynccontextmanager
 async def listen(connection: Connection, channels: Mapping[str, Callable[[str], None]]) -> AsyncIterator[asyncio.Event]:
     """Calls each channel's function with the payload of every NOTIFY while its body runs.
 
-    The event it gives is set when the connection is lost: leave, and listen again on another.
+    The event it gives is set when the connection is lost: leave, and listen again on another. Unavailable when it is
+    lost before that.
     """
     lost = asyncio.Event()
 
@@ -23,13 +25,15 @@ async def listen(connection: Connection, channels: Mapping[str, Callable[[str], 
     def on_notify(_connection: object, _pid: int, channel: str, payload: object) -> None:
         channels[channel](str(payload))
 
-    connection.add_termination_listener(on_end)
-    for channel in channels:
-        await connection.add_listener(channel, on_notify)
+    with translated():
+        connection.add_termination_listener(on_end)
+        for channel in channels:
+            await connection.add_listener(channel, on_notify)
     try:
         yield lost
     finally:
         if not lost.is_set():
-            connection.remove_termination_listener(on_end)
-            for channel in channels:
-                await connection.remove_listener(channel, on_notify)
+            with translated():
+                connection.remove_termination_listener(on_end)
+                for channel in channels:
+                    await connection.remove_listener(channel, on_notify)

@@ -16,8 +16,8 @@ from libs.kernel.errors import Failure
 Say = Callable[..., None]
 # The first restart is at once: while Envoy is away, every request fails.
 PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-# A part that ran this long had no fault that lasts.
-HEALTHY_SECONDS = 60.0
+# A part that ran this long, and twice as long as it was kept waiting, had no fault that lasts.
+HEALTHY_SECONDS = 10.0
 # A part that does not answer for this long, though it runs, is started anew when its node says so.
 SILENCE_SECONDS = 60.0
 
@@ -46,6 +46,8 @@ class Runner:
         self._began = 0.0
         self._answered = 0.0
         self._pauses = 0
+        # How long it was kept waiting the last time.
+        self._rested = 0.0
 
     @property
     def is_up(self) -> bool:
@@ -171,9 +173,9 @@ class Runner:
         return files.tail(self._spec.log) if self._spec else ""
 
     def _died(self, now: float, message: str) -> None:
-        if now - self._began >= HEALTHY_SECONDS:
+        if now - self._began >= max(HEALTHY_SECONDS, 2 * self._rested):
             self._pauses = 0
-        pause = self._pause()
+        self._rested = pause = self._pause()
         self.failures += 1
         self.restarts += 1
         self.state = "resting" if self.node.stands_in_for else "waiting"

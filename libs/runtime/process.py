@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -22,6 +24,8 @@ from libs.runtime.vitals import vitals
 from libs.telemetry import get_logger
 
 GRACE_SECONDS: Final = 3.0
+# From the first thing that ends, or the wish to stop, to the end of the process; what hangs is cut off then.
+LEAVE_SECONDS: Final = 30.0
 
 
 class Process:
@@ -38,24 +42,35 @@ class Process:
     async def run(self) -> None:
         """Opens everything, serves until `stopping` is set, then leaves in reverse order.
 
-        A module or loop that fails ends the process with its error: the supervisor starts it again.
+        A module or loop that fails ends the process with its error: the supervisor starts it again. Leaving takes
+        LEAVE_SECONDS at most: half gone, a process serves nobody, and nobody would start it again.
         """
+        try:
+            await self._run()
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+    async def _run(self) -> None:
         async with AsyncExitStack() as stack:
-            identity = Identity.load(Path(self._environ["LIGHTRAIL_IDENTITY_KEY_FILE"]))
-            address = self._environ.get("LIGHTRAIL_METRICS_ADDRESS", "127.0.0.1:0")
-            await stack.enter_async_context(vitals(address, lambda: self._ready, partial(self._is_service, identity)))
-            bus = await connect(
-                Secret(self._environ["LIGHTRAIL_NATS_URL"]), name="+".join(m.name for m in self._modules)
-            )
-            stack.push_async_callback(bus.close)
-            loops: list[tuple[str, Loop]] = []
-            for module in self._modules:
-                host = Host(module.name, self._environ, self._clock, identity, bus)
-                stack.push_async_callback(host.close)
-                opened = await stack.enter_async_context(module.open(host))
-                loops += await self._serve(module, host, opened, identity, stack)
-                self._log.info("module.opened", module=module.name)
-            await self._work(loops)
+            try:
+                await self._open(stack)
+            finally:
+                _hurry()
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        identity = Identity.load(Path(self._environ["LIGHTRAIL_IDENTITY_KEY_FILE"]))
+        address = self._environ.get("LIGHTRAIL_METRICS_ADDRESS", "127.0.0.1:0")
+        await stack.enter_async_context(vitals(address, lambda: self._ready, partial(self._is_service, identity)))
+        bus = await connect(Secret(self._environ["LIGHTRAIL_NATS_URL"]), name="+".join(m.name for m in self._modules))
+        stack.push_async_callback(bus.close)
+        loops: list[tuple[str, Loop]] = []
+        for module in self._modules:
+            host = Host(module.name, self._environ, self._clock, identity, bus)
+            stack.push_async_callback(host.close)
+            opened = await stack.enter_async_context(module.open(host))
+            loops += await self._serve(module, host, opened, identity, stack)
+            self._log.info("module.opened", module=module.name)
+        await self._work(loops)
 
     def _is_service(self, identity: Identity, credential: str) -> bool:
         try:
@@ -84,6 +99,7 @@ class Process:
             self._ready = True
             self._log.info("process.ready", modules=[module.name for module in self._modules])
             await self.stopping.wait()
+            _hurry()
             self._ready = False
             self._log.info("process.stopping")
             for task in tasks:
@@ -91,8 +107,17 @@ class Process:
 
 
 async def _endless(name: str, loop: Loop) -> None:
-    await loop()
-    raise RuntimeError(f"a loop of {name} returned: {loop}")
+    try:
+        await loop()
+        raise RuntimeError(f"a loop of {name} returned: {loop}")
+    finally:
+        # Before the others are asked to end: one of them may not be able to.
+        _hurry()
+
+
+def _hurry() -> None:
+    """Ends this process LEAVE_SECONDS from now, with what its threads do on stderr, unless it has ended by then."""
+    faulthandler.dump_traceback_later(LEAVE_SECONDS, exit=True, file=sys.__stderr__ or sys.stderr)
 
 
 def stop_on_signals(process: Process) -> None:

@@ -13,10 +13,9 @@ from tests.e2e.platform import Platform
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps the tests of one module on one worker, with its one platform."""
+    """Gives tests that wait for a platform's recovery more time."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group(f"chaos-{item.path.stem}"))
             item.add_marker(pytest.mark.timeout(240))
 
 
@@ -27,9 +26,15 @@ def topology() -> str:
 
 
 @pytest.fixture(scope="module")
-def platform(topology: str) -> Iterator[Platform]:
+def settings() -> dict[str, str]:
+    """Variables for the platform of a module."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def platform(topology: str, settings: dict[str, str]) -> Iterator[Platform]:
     """The platform of a module."""
-    made = Platform(topology)
+    made = Platform(topology, settings=settings)
     try:
         made.start()
         yield made

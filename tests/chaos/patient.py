@@ -88,12 +88,16 @@ class Patient:
         states = Counter(row["state"] for row in rows)
         assert states["active"] == 1, f"exactly one version serves, not {states}"
         assert states["failed"] == 0, [row["reason"] for row in rows if row["state"] == "failed"]
+        await eventually(self._one_instance, within=20, every=0.2)
+        await self.nothing_is_doubled([row["id"] for row in rows[:2]])
+
+    async def _one_instance(self) -> None:
+        """An instance that has just been replaced is noted as ended a moment after it did."""
         live = await self.live()
         running = self.app.processes()
         assert running == self.app.processes(live["id"]), "only the live version has processes"
         assert len(main_processes(running)) == 1, f"one instance, not {running}"
-        assert len([row for row in live["instances"] if row["state"] != "exited"]) == 1
-        await self.nothing_is_doubled([row["id"] for row in rows[:2]])
+        assert len([row for row in live["instances"] if row["state"] != "exited"]) == 1, live["instances"]
 
     async def nothing_is_doubled(self, deployment_ids: Iterable[str]) -> None:
         """Checks that each thing was told once, and that no state was entered twice."""
@@ -191,6 +195,16 @@ class Patient:
             yield
             await self.settles()
         assert counts.failed == 0, counts.failures
+
+    async def pid(self, name: str) -> int:
+        """Gives the pid of a part, once it runs."""
+
+        async def running() -> int:
+            part = (await self.app.platform.parts())[name]
+            assert part["state"] == "running", part
+            return int(part["pid"])
+
+        return await eventually(running, within=RECOVERY_SECONDS, every=0.2)
 
     async def services_pid(self) -> int:
         """Gives the pid of the process that holds all services."""

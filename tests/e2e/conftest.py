@@ -17,10 +17,10 @@ from tests.e2e.platform import Platform
 Deployed = Callable[[str], Awaitable[Application]]
 
 
-# One worker drives all tests of a topology (`--dist loadgroup`), so there is one platform for each.
+# One worker drives all tests of a topology (see tests/groups.py), so there is one platform for each.
 @pytest.fixture(
     scope="session",
-    params=[pytest.param(name, marks=pytest.mark.xdist_group(f"e2e-{name}")) for name in ("all", "split")],
+    params=["all", "split"],
 )
 def platform(request: pytest.FixtureRequest) -> Iterator[Platform]:
     made = Platform(request.param)

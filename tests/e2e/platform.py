@@ -58,6 +58,8 @@ class Platform:
     token: str = ""
     # An API token that expires a minute after the platform was claimed: the shortest life there is.
     brief_token: str = ""
+    # Variables that set it apart.
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Short, for socket paths; open to walk through, for the unprivileged accounts that run parts of it.
@@ -89,6 +91,7 @@ class Platform:
             "LIGHTRAIL_GIT_PROTOCOLS": "https, ssh, http",
             "NO_COLOR": "1",
             "COLUMNS": "200",
+            **self.settings,
         }
 
     def start(self) -> None:
@@ -184,7 +187,7 @@ class Platform:
     async def visit(self, host: str, path: str = "/", **more: Json) -> httpx2.Response:
         """Visits an application through the edge, by its host name."""
         headers = {"Host": host, **more.pop("headers", {})}
-        async with httpx2.AsyncClient(timeout=30) as client:
+        async with httpx2.AsyncClient(timeout=more.pop("patience", 30)) as client:
             try:
                 return await client.request(more.pop("method", "GET"), f"{self.url}{path}", headers=headers, **more)
             except httpx2.TransportError as error:

@@ -27,8 +27,3 @@ def acting(ctx: Ctx) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
-
-
-def act(ctx: Ctx) -> None:
-    """Makes the rest of this task the work of this call; for streams, whose bodies run after the door was passed."""
-    _current.set(ctx)

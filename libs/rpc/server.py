@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from importlib import import_module
 from traceback import format_exception
 from typing import Any, Final
@@ -11,19 +12,27 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.trace import SpanKind
-from prometheus_client import Histogram
+from prometheus_client import Counter, Histogram
 
 from libs.kernel.clock import Clock
 from libs.kernel.context import Actor, Ctx
 from libs.kernel.errors import Denied, Failure
 from libs.rpc.authorization import permits, rule
 from libs.rpc.client import OPTIONS
-from libs.rpc.context import act, acting
+from libs.rpc.context import acting
 from libs.rpc.identity import Identity
 from libs.rpc.status import code_of, message_of, trailer_of
 from libs.telemetry import get_logger, span
 
 SECONDS: Final = Histogram("lightrail_rpc_seconds", "Time of calls served.", ["method", "code"])
+# Apart from other calls: who follows a log stays for as long as he likes.
+STREAM_SECONDS: Final = Histogram(
+    "lightrail_rpc_stream_seconds",
+    "Time of streams served.",
+    ["method", "code"],
+    buckets=(0.01, 0.1, 1, 10, 60, 600, 3600),
+)
+STREAMED: Final = Counter("lightrail_rpc_streamed_total", "Messages sent in streams.", ["method"])
 # Turns a credential that is no signed identity (an API token, a session) into the actor it stands for.
 Exchange = Callable[[str, str], Awaitable[Actor]]
 Servicer = tuple[Callable[[Any, grpc.aio.Server], None], object]
@@ -102,34 +111,48 @@ class _Door(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: str, metadata: dict[str, str], handler: Any) -> Any:
         async def serve(request: Any, context: Any) -> Any:
-            with (
-                SECONDS.labels(method, "").time(),
-                span(f"serve{method}", parent=metadata.get("traceparent", ""), kind=SpanKind.SERVER),
-            ):
-                try:
-                    with acting(await self._admit(method, metadata, context)):
-                        return await handler(request, context)
-                except Failure as failure:
-                    await self._refuse(method, failure, context)
-                except Exception as error:
-                    await self._crash(method, error, context)
-                    raise
+            async with self._call(method, metadata, context, SECONDS):
+                return await handler(request, context)
 
         return serve
 
     def _streaming(self, method: str, metadata: dict[str, str], handler: Any) -> Any:
-        async def serve(request: Any, context: Any) -> AsyncIterator[Any]:
-            try:
-                act(await self._admit(method, metadata, context))
-                async for response in handler(request, context):
-                    yield response
-            except Failure as failure:
-                await self._refuse(method, failure, context)
-            except Exception as error:
-                await self._crash(method, error, context)
-                raise
+        # It writes rather than yields: what it opens is then closed in the task that opened it, however the call ends.
+        async def serve(request: Any, context: Any) -> None:
+            async with (
+                self._call(method, metadata, context, STREAM_SECONDS),
+                aclosing(handler(request, context)) as responses,
+            ):
+                async for response in responses:
+                    await context.write(response)
+                    STREAMED.labels(method).inc()
 
         return serve
+
+    @asynccontextmanager
+    async def _call(
+        self, method: str, metadata: dict[str, str], context: Any, seconds: Histogram
+    ) -> AsyncIterator[None]:
+        """Runs a call as its caller's, in a span of the caller's trace; counts its time under the code it ends with."""
+        began = self._clock.monotonic()
+        code = grpc.StatusCode.OK
+        with span(f"serve{method}", parent=metadata.get("traceparent", ""), kind=SpanKind.SERVER):
+            try:
+                with acting(await self._admit(method, metadata, context)):
+                    yield
+            except Failure as failure:
+                code = code_of(failure)
+                await self._refuse(method, failure, context)
+            except Exception as error:
+                code = grpc.StatusCode.INTERNAL
+                await self._crash(method, error, context)
+                raise
+            except BaseException:
+                # The caller left, or its time is up.
+                code = grpc.StatusCode.CANCELLED
+                raise
+            finally:
+                seconds.labels(method, code.name).observe(self._clock.monotonic() - began)
 
     async def _crash(self, method: str, error: Exception, context: Any) -> None:
         """Tells of a bug once, here; the caller hears that there is one, and nothing of what is inside."""

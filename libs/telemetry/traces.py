@@ -11,7 +11,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import Link, SpanKind
+from opentelemetry.trace import Link, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 KEPT_SPANS: Final = 2000
@@ -67,6 +67,28 @@ def span(name: str, *, parent: str = "", link: str = "", kind: SpanKind = SpanKi
         links = [Link(linked)] if linked.is_valid else []
     with tracer.start_as_current_span(name, context=context, links=links, kind=kind) as current:
         yield current
+
+
+@contextmanager
+def open_span(name: str, *, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[str]:
+    """Runs its body beside a span, and gives the span's `traceparent`; empty when nothing is traced.
+
+    Unlike `span` it does not become the current one, so its body may begin in one task and end in another, as that of
+    a generator does.
+    """
+    opened = trace.get_tracer("lightrail").start_span(name, kind=kind)
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier, trace.set_span_in_context(opened))
+    try:
+        yield carrier.get("traceparent", "")
+    except GeneratorExit:
+        raise  # whoever reads has seen enough
+    except BaseException as error:
+        opened.record_exception(error)
+        opened.set_status(StatusCode.ERROR)
+        raise
+    finally:
+        opened.end()
 
 
 def inject() -> str:

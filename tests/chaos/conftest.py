@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+from libs.embedded import files
 from tests.chaos.patient import Patient
 from tests.e2e.application import Application, copy_of
 from tests.e2e.platform import Platform
@@ -16,7 +17,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Gives tests that wait for a platform's recovery more time."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.timeout(240))
+            item.add_marker(pytest.mark.timeout(400))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Shows what the platform of a test that failed wrote last."""
+    report = yield
+    platform = item.funcargs.get("platform")
+    if report.failed and isinstance(platform, Platform):
+        for part in ("platform", "services"):
+            log = platform.home / "logs" / f"{part}.log"
+            report.sections.append((f"{part}.log", files.tail(log, lines=60)))
+    return report
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import asyncpg
 
 from libs.testing.eventually import eventually
 from tests.chaos.gate import Gate
+from tests.chaos.patient import RECOVERY_SECONDS
 from tests.e2e import processes
 from tests.e2e.application import Application
 from tests.e2e.platform import Json, Platform
@@ -100,7 +101,7 @@ class Held:
         async def made() -> str:
             return str((await self.app.platform.api("POST", "/deployments", json=body, headers=headers))["id"])
 
-        deployment_id = await eventually(made, within=60, every=0.2)
+        deployment_id = await eventually(made, within=RECOVERY_SECONDS, every=0.2)
         self.names[deployment_id] = name
         return deployment_id
 
@@ -114,7 +115,7 @@ class Held:
 
     async def is_held(self, place: str) -> None:
         """Waits until somebody has come to a closed place."""
-        await eventually(lambda: self.gate.holds(place), within=60)
+        await eventually(lambda: self.gate.holds(place), within=RECOVERY_SECONDS)
 
     async def cancel(self, deployment_id: str) -> None:
         """Takes a deployment back, as soon as somebody answers."""
@@ -122,7 +123,7 @@ class Held:
         async def cancelled() -> None:
             await self.app.platform.api("DELETE", f"/deployments/{deployment_id}")
 
-        await eventually(cancelled, within=60, every=0.2)
+        await eventually(cancelled, within=RECOVERY_SECONDS, every=0.2)
 
     async def visitor(self) -> str:
         """Gives the answer that is held back in its middle; "" when its connection broke."""

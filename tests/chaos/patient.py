@@ -18,7 +18,7 @@ from tests.e2e.platform import Json
 # In the order in which a deployment passes through them.
 ORDER = ["queued", "waiting", "initializing", "building", "deploying", "active", "removing", "removed"]
 FINAL = {"active", "failed", "crashed", "skipped", "removed"}
-RECOVERY_SECONDS = 90
+RECOVERY_SECONDS = 120
 # Long enough to be caught in that state.
 BUILD_SECONDS, START_SECONDS, DRAIN_SECONDS = 1.5, 1.5, 2
 CORE = ("postgres", "nats", "envoy")

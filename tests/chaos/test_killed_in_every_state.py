@@ -1,7 +1,7 @@
 """PostgreSQL, NATS, Envoy and all services are killed in every state of a deployment, each of which is held for it.
 
 Several deployments are on their way at once, so that a kill meets several states: a build of another application keeps
-the one place for builds (the next deployment stays `initializing`), and one that is being built keeps the next `queued`.
+the one place for builds (the next deployment stays `initializing`), and one that is built keeps the next `queued`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 from libs.testing.eventually import eventually
 from tests.chaos.gate import Gate
 from tests.chaos.held import Held, facts_are_whole
-from tests.chaos.patient import CORE, Patient
+from tests.chaos.patient import CORE, RECOVERY_SECONDS, Patient
 from tests.e2e import processes
 from tests.e2e.application import Application
 from tests.e2e.load import load
@@ -100,7 +100,7 @@ class Round:
             now = await self._now(states)
             assert now == states, f"{now}, not {states}"
 
-        await eventually(there, within=60, every=0.05)
+        await eventually(there, within=RECOVERY_SECONDS, every=0.1)
 
     async def _now(self, states: States) -> States:
         return {one: (await self.app.deployment(one))["state"] for one in states}
@@ -138,7 +138,7 @@ async def test_a_deployment_ends_right_when_a_part_dies_in_every_state(two: tupl
         await this.kill_while({new: "active", last: "building", old: "removing"})
         gate.open(subject.answer(old), subject.build, subject.start(last))
 
-        await app.becomes("active", last, within=90)
+        await app.becomes("active", last, within=RECOVERY_SECONDS)
         gate.close(subject.build)
         await this.patient.parts_are_well()
         await this.patient.settles()

@@ -55,6 +55,7 @@ def start(wanted: Settings, tell: Tell) -> tuple[Record, bool]:
         return running, False
     if running:
         return _follow(home, running.pid, tell), False
+    _require_sandbox()
     supervisor = _launch(wanted, home)
     return _follow(home, supervisor.pid, tell, supervisor), True
 
@@ -130,6 +131,16 @@ def _require_programs(wanted: Settings) -> None:
         binaries.nats_server()
     if not wanted.envoy_external:
         binaries.envoy()
+    binaries.uv()
+
+
+def _require_sandbox() -> None:
+    """Tries what builds and applications run in; without it the services would only die one after the other."""
+    import asyncio  # noqa: PLC0415 - only a start needs it
+
+    from libs.sandbox import bwrap  # noqa: PLC0415 - the same
+
+    asyncio.run(bwrap.find())
 
 
 def _launch(wanted: Settings, home: Home) -> subprocess.Popen[bytes]:

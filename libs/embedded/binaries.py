@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
+import shutil
+import sys
 from pathlib import Path
 
 from libs.kernel.errors import Unavailable
@@ -34,6 +37,17 @@ def nats_server() -> Path:
     raise _missing(wheel)
 
 
+def uv() -> Path:
+    """Returns the uv beside the platform's own interpreter, else the system's. Unavailable when there is none."""
+    found = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    if found is None:
+        raise Unavailable(
+            "The program uv, which builds Python applications, is missing.",
+            hint=f"Install it beside {sys.executable} with “pip install uv”.",
+        )
+    return Path(found).resolve()
+
+
 def _package(module: str, wheel: str) -> Path:
     # The package is found, not imported: importing it would load code the platform never calls.
     found = importlib.util.find_spec(module)
@@ -46,6 +60,11 @@ def _checked(path: Path, inside: str = "") -> Path:
     program = path / inside
     if not program.is_file():
         raise Unavailable(f"The program {program} is missing, though its package is installed.", hint=_REPAIR)
+    if not os.access(program, os.X_OK):
+        raise Unavailable(
+            f"The program {program} may not be executed.",
+            hint="Allow it (chmod +x), or move the environment to a disk that is not mounted with “noexec”.",
+        )
     return path
 
 

@@ -15,6 +15,7 @@ from libs.blobs.directory import DirectoryBlobs
 from libs.blobs.port import Blobs
 from libs.config import load
 from libs.db import Database, listen, run_leased
+from libs.embedded import binaries
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
 from libs.kernel.ids import new_id
@@ -49,7 +50,7 @@ from services.build.adapters.runtimes import Runtimes
 from services.build.adapters.scanners import FOLDERS, Bench, BlobBills, SandboxedSurveyor, Syft, Trivy, find_program
 from services.build.adapters.slug import SlugBuilder
 from services.build.adapters.steps import Commands
-from services.build.adapters.tools import Tools, find_uv
+from services.build.adapters.tools import Tools
 from services.build.adapters.workdir import WorkDirs
 from services.build.app.builds import BuildDesk
 from services.build.app.caches import CacheDesk
@@ -205,7 +206,7 @@ def slug_builder(
 ) -> SlugBuilder:
     """The builder with everything it uses on this machine."""
     home = settings.home / "build"
-    uv = find_uv()
+    uv = str(binaries.uv())
     limits = Limits(settings.memory, settings.cpu_millicores, MOST_PROCESSES, LARGEST_FILE)
     return SlugBuilder(
         work=work,

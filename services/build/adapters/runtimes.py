@@ -89,7 +89,9 @@ class Runtimes:
         system = self._node
         if system is None:
             program = shutil.which("node", path=":".join(SYSTEM_PATH))
-            version = await _say([program, "--version"]) if program else ""
+            # A Node without npm, as Debian's package is, builds nothing.
+            whole = program and shutil.which("npm", path=":".join(SYSTEM_PATH))
+            version = await _say([program, "--version"]) if program and whole else ""
             system = self._node = Toolchain("node", parse_version(version), program) if program and version else None
         if system and satisfies(system.version, wanted.constraint):
             return system

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from libs.kernel.errors import Unavailable
 from libs.sandbox.spec import Mount
 from libs.stacks import static_server
 
@@ -47,18 +44,6 @@ class Tools:
         start = f'#!/bin/sh\nexec {python} -I -S {TOOLS}/{source.name} "$@"\n'
         _program(folder / "bin" / "lightrail-static", start)
         return folder
-
-
-def find_uv() -> str:
-    """The uv beside the platform's own interpreter, else the system's. Unavailable when there is none."""
-    beside = shutil.which("uv", path=str(Path(sys.executable).parent))
-    found = beside or shutil.which("uv")
-    if found is None:
-        raise Unavailable(
-            "Python applications cannot be built: uv was not found.",
-            hint=f"Install it beside {sys.executable} with “pip install uv”.",
-        )
-    return os.path.realpath(found)
 
 
 def _program(path: Path, text: str) -> None:

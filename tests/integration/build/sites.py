@@ -13,6 +13,7 @@ from typing import Any
 
 from libs.blobs.archive import unpack
 from libs.blobs.directory import DirectoryBlobs
+from libs.embedded import binaries
 from libs.kernel.units import MIB
 from libs.plans.detect import make_plan
 from libs.plans.plan import PlanSettings
@@ -26,7 +27,7 @@ from services.build.adapters.registries import read_registries
 from services.build.adapters.runtimes import Runtimes
 from services.build.adapters.slug import SlugBuilder
 from services.build.adapters.steps import Commands
-from services.build.adapters.tools import Tools, find_uv
+from services.build.adapters.tools import Tools
 from services.build.adapters.workdir import WorkDirs
 from services.build.app.ports import Job, Output, Variables
 from services.build.domain.log import Lines
@@ -76,7 +77,7 @@ class Site:
     def __init__(self, home: Path, sandbox: Sandbox, limits: Limits, deadline: float, disk: DiskWatch | None) -> None:
         self.home, self.sandbox, self.clock = home, sandbox, SystemClock()
         self.blobs = DirectoryBlobs(home / "blobs")
-        base, uv = home / "build", find_uv()
+        base, uv = home / "build", str(binaries.uv())
         base.mkdir(mode=0o711)
         self.archives = CheckedArchives(self.blobs, base / "incoming", LIMIT)
         self.index = Index()

@@ -10,8 +10,11 @@ import msgspec
 from libs.kernel.errors import Conflict, Denied, Exhausted, Failure, Invalid, NotFound, Unavailable
 
 TRAILER: Final = "lightrail-failure-bin"
-# Characters of a message on the wire: gRPC drops a call whose metadata passes 8 KiB.
+# Characters of a message, and bytes of it on the wire, where each byte that is no plain ASCII is written as three:
+# gRPC drops some calls whose metadata passes 8 KiB, at random, and all that pass 16.
 LONGEST_MESSAGE: Final = 1500
+LONGEST_ON_THE_WIRE: Final = 4500
+_PLAIN: Final = frozenset(range(0x20, 0x7F)) - {ord("%")}
 _CODES: Final[dict[type[Failure], grpc.StatusCode]] = {
     NotFound: grpc.StatusCode.NOT_FOUND,
     Conflict: grpc.StatusCode.FAILED_PRECONDITION,
@@ -36,7 +39,12 @@ def code_of(failure: Failure) -> grpc.StatusCode:
 def message_of(failure: Failure) -> str:
     """The failure's sentence, cut where it would break the call."""
     text = failure.message
-    return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE - 1]}…"
+    size = 0
+    for place, character in enumerate(text):
+        size += sum(1 if byte in _PLAIN else 3 for byte in character.encode(errors="replace"))
+        if place == LONGEST_MESSAGE or size > LONGEST_ON_THE_WIRE:
+            return f"{text[: place - 1]}…"
+    return text
 
 
 def trailer_of(failure: Failure) -> tuple[tuple[str, bytes], ...]:

@@ -54,13 +54,24 @@ class Peer:
             except grpc.aio.AioRpcError as error:
                 raise failure_of(error) or error from error
 
-    async def stream(
+    def stream(
         self, method: Callable[..., Any], request: object, ctx: Ctx, *, timeout: float | None = None
     ) -> AsyncGenerator[Any, None]:
         """Yields what a server-streaming call answers, until it ends, the caller leaves, or the caller's time is up."""
+        return self._responses(method, request, ctx, timeout)
+
+    def duplex(
+        self, method: Callable[..., Any], requests: AsyncIterator[object], ctx: Ctx, *, timeout: float | None = None
+    ) -> AsyncGenerator[Any, None]:
+        """Sends a stream and yields what is answered, until that ends, the caller leaves, or his time is up."""
+        return self._responses(method, requests, ctx, timeout)
+
+    async def _responses(
+        self, method: Callable[..., Any], asked: object, ctx: Ctx, timeout: float | None
+    ) -> AsyncGenerator[Any, None]:
         with open_span(f"call/{_name(method)}", kind=SpanKind.CLIENT) as traceparent:
             call = method(
-                request,
+                asked,
                 timeout=self._left(ctx, timeout),
                 metadata=self._metadata(ctx, traceparent),
                 wait_for_ready=True,
@@ -72,19 +83,6 @@ class Peer:
                 raise failure_of(error) or error from error
             finally:
                 call.cancel()
-
-    async def duplex(
-        self, method: Callable[..., Any], requests: AsyncIterator[object], ctx: Ctx, *, timeout: float | None = None
-    ) -> AsyncIterator[Any]:
-        """Sends a stream and yields what is answered, until that ends or the caller leaves."""
-        call = method(requests, timeout=timeout, metadata=self._metadata(ctx), wait_for_ready=True)
-        try:
-            async for response in call:
-                yield response
-        except grpc.aio.AioRpcError as error:
-            raise failure_of(error) or error from error
-        finally:
-            call.cancel()
 
     async def upload(
         self, method: Callable[..., Any], requests: AsyncIterator[object], ctx: Ctx, *, timeout: float

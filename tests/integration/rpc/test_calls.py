@@ -226,7 +226,7 @@ async def test_calls_are_counted_with_their_end(world: World, build: str, code: 
         await world.get(build, platform("test"))
     except NotFound:
         assert build == "missing"
-    assert counted("lightrail_rpc_seconds_count", method=GET, code=code) == before + 1
+    await eventually(lambda: counted("lightrail_rpc_seconds_count", method=GET, code=code) == before + 1)
 
 
 async def test_a_stream_is_one_trace_from_the_caller_to_what_happens_inside(world: World) -> None:

@@ -25,6 +25,7 @@ from libs.kernel.errors import Invalid, NotFound, Unavailable
 app = App(name="platform", help="Start, stop and look after the platform on this machine.")
 app.command("libs.cli.platform_stack:app", name="stack")
 app.command("libs.cli.platform_facts:trace", name="trace", help="Print what happened to one deployment.")
+app.command("libs.cli.platform_collect:collect", name="collect", help="Remove what nobody needs any more.")
 app.command("libs.cli.platform_facts:deadletters", name="deadletters", help="Facts that a service could not react to.")
 _LOOK_SECONDS = 0.2
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from libs.kernel.units import KIB
-from libs.sdk import models, scans
+from libs.sdk import models, scans, upkeep
 from libs.sdk.transport import Params, Transport
 
 T = TypeVar("T")
@@ -271,17 +271,17 @@ class Client(Transport):
             found += await self._list(f"/builds?{asked}", models.Build)
         return found
 
-    async def build_caches(self, *, workspace_id: str = "", service_id: str = "") -> list[models.BuildCache]:
+    async def build_caches(self, *, workspace_id: str = "", service_id: str = "") -> list[upkeep.BuildCache]:
         """What builds keep for the next one, of a workspace or of one service."""
         params = {"workspace_id": workspace_id or None, "service_id": service_id or None}
-        return await self._list("/build-caches", models.BuildCache, params)
+        return await self._list("/build-caches", upkeep.BuildCache, params)
 
     async def clear_build_caches(
         self, *, workspace_id: str = "", service_id: str = "", tool: str = ""
-    ) -> models.ClearedCaches:
+    ) -> upkeep.ClearedCaches:
         """Forgets what builds keep: all of a workspace, one service's dependencies, or one tool's downloads."""
         params = {"workspace_id": workspace_id or None, "service_id": service_id or None, "tool": tool or None}
-        return await self.call("DELETE", "/build-caches", models.ClearedCaches, params=params)
+        return await self.call("DELETE", "/build-caches", upkeep.ClearedCaches, params=params)
 
     async def provenance(self, *, build_id: str = "", artifact_digest: str = "") -> models.Provenance:
         """The signed statement of a build, or of the newest build that made an artifact."""
@@ -362,6 +362,15 @@ class Client(Transport):
     async def replay_dead_letter(self, source: str, fact_id: str) -> None:
         """Lets the service `source` react to a fact again. Operators only."""
         await self.call("POST", f"/platform/dead-letters/{_part(source)}/{_part(fact_id)}/replay", NOTHING)
+
+    async def collection(self) -> upkeep.Collection:
+        """What the last collection removed, and why. Operators only."""
+        return await self.call("GET", "/platform/collection", upkeep.Collection)
+
+    async def collect(self, *, dry_run: bool = False) -> upkeep.Collection:
+        """Removes what nobody needs any more now, or says what would go. Operators only."""
+        query = {"dry_run": str(dry_run).lower()}
+        return await self.call("POST", "/platform/collection", upkeep.Collection, params=query)
 
     async def _list(self, path: str, item: type[T], params: Params | None = None) -> list[T]:
         answer = await self.call("GET", path, _Items, params=params)

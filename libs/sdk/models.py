@@ -261,24 +261,6 @@ class Build(Struct, frozen=True):
     finished_at: datetime | None = None
 
 
-class BuildCache(Struct, frozen=True):
-    """Something that builds keep for the next one."""
-
-    kind: str
-    name: str
-    size_bytes: int
-    used_at: datetime
-    service_id: str | None = None
-
-
-class ClearedCaches(Struct, frozen=True):
-    """What was forgotten; `busy` are tools whose downloads a build is using."""
-
-    count: int
-    bytes: int
-    busy: list[str]
-
-
 class Provenance(Struct, frozen=True):
     """The signed statement about an artifact (a DSSE envelope), and the manifest it speaks of."""
 

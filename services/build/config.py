@@ -23,6 +23,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _percent(text: str) -> int:
+    """A whole number from 1 to 100."""
+    if not text.strip().isdecimal() or not 1 <= int(text) <= 100:  # noqa: PLR2004 - percent
+        raise Invalid(f"“{text}” is no whole number from 1 to 100.")
+    return int(text)
+
+
 def _seconds(text: str) -> float:
     """Seconds, at least one: a shorter period would keep the disk busy with looking."""
     try:
@@ -134,6 +141,15 @@ class Settings:
         default=Bytes(5 * GIB),
         parse=parse_bytes,
         doc="what the download caches of package managers may take, all workspaces together",
+    )
+    disk_high: int = setting(
+        "LIGHTRAIL_DISK_HIGH_PERCENT",
+        default=90,
+        parse=_percent,
+        doc="how full the disk may be before more than usual is collected",
+    )
+    disk_low: int = setting(
+        "LIGHTRAIL_DISK_LOW_PERCENT", default=80, parse=_percent, doc="how full the disk is left by that"
     )
     collect_period: float = setting(
         "LIGHTRAIL_BUILD_COLLECT_PERIOD_SECONDS",

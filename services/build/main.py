@@ -79,7 +79,7 @@ from services.build.rpc.servicer import served
 from services.build.rpc.upkeep import upkeep
 from services.build.store.artifacts import OutboxFacts, PostgresArtifacts, PostgresDependencyLayers, PostgresSnapshots
 from services.build.store.builds import CHANNEL, PostgresBuilds
-from services.build.store.garbage import PostgresGarbage
+from services.build.store.garbage import PostgresGarbage, PostgresReports
 from services.build.store.log import PostgresLog
 from services.build.store.pushes import PostgresPushes
 from services.build.store.scans import PostgresReports
@@ -161,13 +161,14 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         settling = Driver(PushLoop(pushes, ledger), host.clock, concurrency=2)
         reactions = Reactions(builds, call_off, bare, host.clock)
         uploads = Uploads(db.tx, facts, snapshots, archives, projects, host.clock)
+        machine = ThisMachine(settings.home, sandbox.memory_of_runs)
         queue = Queue(
             work=db.tx,
             facts=facts,
             builds=builds,
             log=log,
             wakes=wakes,
-            machine=ThisMachine(settings.home, sandbox.memory_of_runs),
+            machine=machine,
             clock=host.clock,
             rules=rules(settings),
             patience=timedelta(seconds=settings.queue_seconds),
@@ -176,11 +177,13 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         driver = Driver(loop, host.clock, concurrency=settings.concurrency)
         loop.freed = driver.wake
         collector = Collector(
+            work=db.tx,
+            reports=PostgresReports(db),
+            disk=machine,
             garbage=PostgresGarbage(db),
             deployments=deployments,
             blobs=blobs,
             caches=caches,
-            builds=builds,
             clock=host.clock,
             window=window(settings),
         )
@@ -188,7 +191,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         yield Opened(
             servicers=[
                 served(uploads, desk, ProvenanceDesk(desk, artifacts, attestations)),
-                upkeep(cache_desk),
+                upkeep(cache_desk, collector),
                 git_door(pushes),
             ],
             loops=[
@@ -335,6 +338,8 @@ def window(settings: Settings) -> Window:
         log_days=settings.log_days,
         cache_bytes=settings.cache_bytes,
         deadline=settings.deadline,
+        high_percent=settings.disk_high,
+        low_percent=min(settings.disk_low, settings.disk_high),
     )
 
 

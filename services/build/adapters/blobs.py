@@ -72,14 +72,16 @@ class SweptBlobs:
         """All blobs, in order of their digests."""
         return await self._blobs.list()
 
-    async def sweep(self, keep: Collection[str], since: datetime, before: datetime) -> Freed:
+    async def sweep(self, keep: Collection[str], since: datetime, before: datetime, *, dry_run: bool = False) -> Freed:
         """Removes blobs stored between the two that are not to be kept. A file that is no blob is left alone."""
         wanted = frozenset(keep)
         old = [blob for blob in await self._blobs.list() if blob.digest not in wanted and _named(blob.digest)]
         freed = Freed()
         for start in range(0, len(old), _BATCH):
             batch = [blob for blob in old[start : start + _BATCH] if await self._stored(blob, since, before)]
-            if not batch:
+            if dry_run:
+                freed += Freed(len(batch), sum(blob.size for blob in batch))
+            if dry_run or not batch:
                 continue
             async with self._locked(fcntl.LOCK_EX, patience=_PATIENCE_SECONDS):
                 for blob in batch:

@@ -74,9 +74,9 @@ class ToolCaches:
         """Removes one at once for those who come; False when a build is using it. Harmless when it is gone."""
         return await asyncio.to_thread(self._remove, cache)
 
-    async def drop_cut_off(self, before: datetime) -> Freed:
+    async def drop_cut_off(self, before: datetime, *, dry_run: bool = False) -> Freed:
         """Removes what uploads left that nobody has written to since then."""
-        return await asyncio.to_thread(self._drop_cut_off, before)
+        return await asyncio.to_thread(self._drop_cut_off, before, dry_run=dry_run)
 
     def _measure(self) -> list[Cache]:
         found = []
@@ -116,13 +116,14 @@ class ToolCaches:
         folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         return os.open(folder / f"{tool}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def _drop_cut_off(self, before: datetime) -> Freed:
+    def _drop_cut_off(self, before: datetime, *, dry_run: bool) -> Freed:
         freed = Freed()
         for path in self._incoming.iterdir() if self._incoming.is_dir() else ():
             try:
                 found = path.lstat()
                 if stat.S_ISREG(found.st_mode) and found.st_mtime < before.timestamp():
-                    path.unlink()
+                    if not dry_run:
+                        path.unlink()
                     freed += Freed(1, found.st_size)
             except FileNotFoundError:
                 continue

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from services.build.app.keeping import DiskUse
 from services.build.domain.queue import Free
 
 _UNLIMITED: Final = 2**63
@@ -27,6 +28,11 @@ class ThisMachine:
     async def free(self) -> Free:
         """What is left now."""
         return await asyncio.to_thread(self._free)
+
+    async def use(self) -> DiskUse:
+        """How full the disk below `home` is."""
+        found = await asyncio.to_thread(os.statvfs, self.home)
+        return DiskUse(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
 
     def _free(self) -> Free:
         disk = os.statvfs(self.home)

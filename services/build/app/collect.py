@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Final
 
 from libs.kernel.clock import Clock
-from services.build.app.keeping import Deployments, Garbage, Keep, Sweeping
-from services.build.app.ports import Builds, Cache, Caches, Freed
+from libs.kernel.errors import NotFound
+from libs.kernel.units import GIB
+from services.build.app.keeping import (
+    Collected,
+    Deployments,
+    Disk,
+    DiskUse,
+    Garbage,
+    Keep,
+    Reports,
+    Sweeping,
+    Told,
+)
+from services.build.app.ports import Cache, Caches, Freed, Work
 
 # What was touched this long ago may be part of a build or an upload that is under way.
 GRACE: Final = timedelta(hours=1)
 # A source that was never deployed.
 UNDEPLOYED: Final = timedelta(days=1)
+# With so much free, in bytes, no disk is too full, however large a part of it is used.
+ROOMY: Final = 20 * GIB
 # Dependencies that no build has used.
 UNUSED_LAYERS: Final = timedelta(days=14)
 
@@ -30,6 +46,9 @@ class Window:
     cache_bytes: int = 5 * 1024**3
     # How long a build may take, in seconds: its blobs wait so long for their row.
     deadline: float = 20 * 60.0
+    # Of the disk: above the one more goes than usual, until it is below the other.
+    high_percent: int = 90
+    low_percent: int = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +66,15 @@ class Report:
     uploads: Freed = field(default_factory=Freed)
     # Artifacts that deploy runs and build does not know; while there are any, no blob is removed.
     unknown: tuple[str, ...] = ()
+    # Whether the disk was above its high watermark, and how full it is now.
+    pressed: bool = False
+    disk: DiskUse = field(default_factory=lambda: DiskUse(0, 0))
+
+    def __add__(self, other: Report) -> Report:
+        """Both rounds of one collection."""
+        counted = [one.name for one in fields(self) if one.name not in {"unknown", "pressed", "disk"}]
+        sums = {name: getattr(self, name) + getattr(other, name) for name in counted}
+        return replace(other, **sums)
 
     @property
     def rows(self) -> int:
@@ -59,70 +87,153 @@ class Report:
         return self.blobs + self.caches + self.uploads
 
 
+class _RehearsedError(Exception):
+    """Rolls a rehearsal back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Collector:
     """Use case of the collect loop. Ended anywhere, the next one goes on: a blob goes after the rows that name it."""
 
+    work: Work
     garbage: Garbage
     deployments: Deployments
     blobs: Sweeping
     caches: Caches
-    builds: Builds
+    reports: Reports
+    disk: Disk
     clock: Clock
     window: Window
+    # One at a time, whoever asks.
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def collect(self) -> Report:
-        """Removes all that may go. Unavailable, and nothing removed, when deploy cannot say what it needs."""
-        keep = await self._keep()
-        log_lines = await _all(self.garbage.logs, keep)
-        builds = await _all(self.garbage.builds, keep)
-        artifacts = await _all(self.garbage.artifacts, keep)
-        snapshots = await _all(self.garbage.snapshots, keep)
-        layers = await _all(self.garbage.layers, keep)
-        services = await _all(self.garbage.services, keep)
-        marked = await self.garbage.references()
+    async def last(self) -> Told:
+        """The report of the last collection. NotFound before the first."""
+        found = await self.reports.last()
+        if found is None:
+            raise NotFound("Nothing was collected yet.", hint="The first collection comes soon after the start.")
+        return found
+
+    async def collect(self, *, dry_run: bool = False) -> Report:
+        """Removes all that may go, or says what would. Unavailable, and nothing removed, when deploy cannot be asked.
+
+        Above the disk's high watermark more goes, until it is below the low one: caches, then what is only kept for
+        some days. Never what runs, nor what the newest builds of a service made.
+        """
+        async with self._turn:
+            before = await self.disk.use()
+            report = await self._round(self.window.days, self.window.cache_bytes, dry_run=dry_run)
+            surplus = self._surplus(before)
+            if surplus > report.files.bytes:
+                report = await self._harder(report, surplus, dry_run=dry_run)
+            report = replace(report, pressed=surplus > 0, disk=await self.disk.use())
+            if not dry_run:
+                await self.reports.save(self.told(report))
+            return report
+
+    def told(self, report: Report, *, dry_run: bool = False) -> Told:
+        """The report as people read it."""
+        return Told(
+            self.clock.now(), explained(report, self.window), report.disk, dry_run, report.pressed, report.unknown
+        )
+
+    def _surplus(self, disk: DiskUse) -> int:
+        """Bytes above the low watermark, once the high one is passed."""
+        used, low = disk.total - disk.free, disk.total * self.window.low_percent // 100
+        high = used * 100 > disk.total * self.window.high_percent and disk.free < ROOMY
+        return used - low if high else 0
+
+    async def _harder(self, done: Report, surplus: int, *, dry_run: bool) -> Report:
+        """Goes on until as much as is too much has gone; a rehearsal's rounds each count everything anew."""
+        kept = sum(cache.size_bytes for cache in await self.caches.measure())
+        missing = surplus - done.files.bytes + (done.caches.bytes if dry_run else 0)
+        most = max(0, kept - missing)
+        if kept < missing:
+            # All caches are not enough: what is kept for days, and not for rollbacks, goes too.
+            found = await self._round(0, most, dry_run=dry_run)
+        else:
+            found = await self._round(self.window.days, most, dry_run=dry_run)
+        return found if dry_run else done + found
+
+    async def _round(self, days: int, cache_bytes: int, *, dry_run: bool) -> Report:
+        keep = await self._keep(days)
+        rows, marked = await (self._rehearsed(keep) if dry_run else self._rows(keep))
         # Deploy runs what build does not know: one of them lost data, and a blob may be needed that no row speaks of.
         unknown = {one.artifact_digest for one in keep.needed if one.running and one.artifact_digest} - marked
-        return Report(
-            log_lines=log_lines,
-            builds=builds,
-            artifacts=artifacts,
-            snapshots=snapshots,
-            layers=layers,
-            services=services,
-            caches=await self._trim(),
-            uploads=await self.caches.drop_cut_off(keep.uploaded_since),
-            blobs=Freed() if unknown else await self._sweep(marked),
+        return replace(
+            rows,
+            caches=await self._trim(cache_bytes, dry_run=dry_run),
+            uploads=await self.caches.drop_cut_off(keep.uploaded_since, dry_run=dry_run),
+            blobs=Freed() if unknown else await self._sweep(marked, dry_run=dry_run),
             unknown=tuple(sorted(unknown)),
         )
 
-    async def _keep(self) -> Keep:
+    async def _rows(self, keep: Keep) -> tuple[Report, set[str]]:
+        rows = Report(
+            log_lines=await _all(self.garbage.logs, keep),
+            builds=await _all(self.garbage.builds, keep),
+            artifacts=await _all(self.garbage.artifacts, keep),
+            snapshots=await _all(self.garbage.snapshots, keep),
+            layers=await _all(self.garbage.layers, keep),
+            services=await _all(self.garbage.services, keep),
+        )
+        return rows, await self.garbage.references()
+
+    async def _rehearsed(self, keep: Keep) -> tuple[Report, set[str]]:
+        """What would go and what would be left, seen in a transaction that is rolled back."""
+        found: tuple[Report, set[str]] = (Report(), set())
+        with suppress(_RehearsedError):
+            async with self.work():
+                found = await self._rows(keep)
+                raise _RehearsedError
+        return found
+
+    async def _keep(self, days: int) -> Keep:
         now, window = self.clock.now(), self.window
-        since = now - timedelta(days=window.days)
+        begun = now - GRACE - timedelta(seconds=window.deadline)
+        since = now - timedelta(days=days) if days else begun
         return Keep(
             needed=await self.deployments.needed(window.count, since),
             count=window.count,
             since=since,
             logs_since=now - timedelta(days=window.log_days),
             touched_since=now - GRACE,
-            begun_since=now - GRACE - timedelta(seconds=window.deadline),
+            begun_since=begun,
             uploaded_since=now - UNDEPLOYED,
-            layers_since=now - UNUSED_LAYERS,
+            layers_since=now - UNUSED_LAYERS if days or not window.days else begun,
         )
 
-    async def _sweep(self, marked: set[str]) -> Freed:
+    async def _sweep(self, marked: set[str], *, dry_run: bool) -> Freed:
         # Blobs older than the tables are another database's, which may be about to be restored.
         since = await self.garbage.began()
         under_way = GRACE + timedelta(seconds=self.window.deadline)
-        return await self.blobs.sweep(marked, since, self.clock.now() - under_way)
+        return await self.blobs.sweep(marked, since, self.clock.now() - under_way, dry_run=dry_run)
 
-    async def _trim(self) -> Freed:
+    async def _trim(self, most: int, *, dry_run: bool) -> Freed:
         freed = Freed()
-        for cache in over(await self.caches.measure(), self.window.cache_bytes):
+        for cache in over(await self.caches.measure(), most):
             # One that a build is using stays until the next collection.
-            if await self.caches.remove(cache):
+            if dry_run or await self.caches.remove(cache):
                 freed += Freed(1, cache.size_bytes)
         return freed
+
+
+def explained(report: Report, window: Window) -> tuple[Collected, ...]:
+    """What went of each kind and why; what nothing went of is left out."""
+    kept = f"not among the newest {window.count} successful builds of a service, older than {window.days} days"
+    pressed = ", or the disk is too full" if report.pressed else ""
+    rows = (
+        ("log lines", Freed(report.log_lines), f"of builds that ended more than {window.log_days} days ago"),
+        ("builds", Freed(report.builds), kept + pressed),
+        ("artifacts", Freed(report.artifacts), "nothing runs them, and no rollback can"),
+        ("sources", Freed(report.snapshots), "nothing will build them (again)"),
+        ("dependencies", Freed(report.layers), f"cleared, or not used for {UNUSED_LAYERS.days} days{pressed}"),
+        ("deleted services", Freed(report.services), "nothing is left of them"),
+        ("blobs", report.blobs, "no source, artifact or dependency is made of them"),
+        ("downloads", report.caches, f"caches of tools above their cap, least recently used first{pressed}"),
+        ("uploads", report.uploads, "cut off more than a day ago"),
+    )
+    return tuple(Collected(*row) for row in rows if row[1].count)
 
 
 def over(caches: Iterable[Cache], most: int) -> list[Cache]:

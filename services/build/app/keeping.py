@@ -86,6 +86,55 @@ class Garbage(Protocol):
 class Sweeping(Protocol):
     """Blobs that may go."""
 
-    async def sweep(self, keep: Collection[str], since: datetime, before: datetime) -> Freed:
+    async def sweep(self, keep: Collection[str], since: datetime, before: datetime, *, dry_run: bool = False) -> Freed:
         """Removes blobs stored between the two that are not to be kept; what is stored meanwhile is never lost."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUse:
+    """The disk that everything lies on, in bytes."""
+
+    total: int
+    free: int
+
+
+class Disk(Protocol):
+    """The machine's disk."""
+
+    async def use(self) -> DiskUse:
+        """How full it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What of one kind went, and why."""
+
+    what: str
+    freed: Freed
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A collection as people are told of it."""
+
+    at: datetime
+    items: tuple[Collected, ...]
+    disk: DiskUse
+    dry_run: bool = False
+    pressed: bool = False
+    unknown: tuple[str, ...] = ()
+
+
+class Reports(Protocol):
+    """The report of the last collection."""
+
+    async def save(self, told: Told) -> None:
+        """Keeps it in place of the one before."""
+        ...
+
+    async def last(self) -> Told | None:
+        """The last one; None before the first."""
         ...

@@ -357,6 +357,6 @@ class Caches(Protocol):
         """Removes one; False when a build is using it. Harmless when it is gone."""
         ...
 
-    async def drop_cut_off(self, before: datetime) -> Freed:
+    async def drop_cut_off(self, before: datetime, *, dry_run: bool = False) -> Freed:
         """Removes what uploads left that nobody has written to since then."""
         ...

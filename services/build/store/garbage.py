@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Final
 
 from libs.db import Database
-from services.build.app.keeping import Keep
+from services.build.app.keeping import Collected, DiskUse, Keep, Told
+from services.build.app.ports import Freed
 
 BATCH: Final = 5_000
 LOG_BATCH: Final = 10_000
@@ -129,3 +130,36 @@ def _given(keep: Keep) -> tuple[list[str], list[str], list[str], list[bool], dat
         keep.since,
         keep.count,
     )
+
+
+class PostgresReports:
+    """The table `collections`: one row."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def save(self, told: Told) -> None:
+        """Keeps it in place of the one before."""
+        report = {
+            "items": [[one.what, one.freed.count, one.freed.bytes, one.why] for one in told.items],
+            "disk": [told.disk.total, told.disk.free],
+            "pressed": told.pressed,
+            "unknown": list(told.unknown),
+        }
+        await self._db.execute(
+            "insert into collections (single, at, report) values (true, $1, $2)"
+            " on conflict (single) do update set at = excluded.at, report = excluded.report",
+            told.at,
+            report,
+        )
+
+    async def last(self) -> Told | None:
+        """The last one; None before the first."""
+        row = await self._db.fetchrow("select at, report from collections")
+        if row is None:
+            return None
+        report = row["report"]
+        items = tuple(Collected(what, Freed(count, size), why) for what, count, size, why in report["items"])
+        return Told(
+            row["at"], items, DiskUse(*report["disk"]), pressed=report["pressed"], unknown=tuple(report["unknown"])
+        )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest_asyncio
 
 from libs.db import Database
 from libs.kernel.errors import Unavailable
+from libs.kernel.units import GIB
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2, deploy_pb2_grpc
 from libs.rpc import Identity, Peer
 from libs.rpc.server import Server
@@ -19,7 +21,7 @@ from libs.runtime.clock import SystemClock
 from libs.testing.clock import VirtualClock
 from libs.testing.faults import Plan, repeats_harmlessly, survives_failure_at_every_step
 from services.build.adapters.deployments import PeerDeployments
-from services.build.app.keeping import Needed
+from services.build.app.keeping import DiskUse, Needed
 from services.build.domain.model import Layer
 from tests.integration.build.world import World
 from tests.integration.build.yard import DAY, TABLES, Yard
@@ -240,3 +242,60 @@ async def test_deploy_is_asked_over_the_wire(identity: Identity, system_clock: S
 
 async def _never(tool: str) -> None:
     raise AssertionError(f"{tool} was held by another")
+
+
+async def test_a_rehearsal_says_what_would_go_with_why_and_removes_nothing(db: Database, tmp_path: Path) -> None:
+    yard = Yard(db, tmp_path, cache_bytes=50)
+    cache = yard.cache("wsp_1", "uv", 100, yard.clock.now())
+    layer = await yard.blobs.put_bytes(b"dependencies")
+    await yard.layers.keep("wsp_1", "k", Layer(layer.digest, "/v", writable=False, size_bytes=1), yard.clock.now())
+    yard.clock.advance(20 * DAY)
+    said = await yard.collector.collect(dry_run=True)
+    assert await yard.garbage.references() == {layer.digest}
+    assert cache.exists()
+    assert await yard.reports.last() is None
+    done = await yard.collector.collect()
+    # What was said is what went, and the report of it is kept.
+    assert (said.layers, said.caches, said.blobs) == (done.layers, done.caches, done.blobs)
+    assert (done.layers, done.caches.bytes, done.blobs.count) == (1, 100, 1)
+    last = await yard.collector.last()
+    assert {one.what for one in last.items} == {"dependencies", "downloads", "blobs"}
+    assert all(one.why for one in last.items)
+    assert not cache.exists()
+    assert (await yard.collector.collect()).files.count == 0
+
+
+async def test_above_the_high_watermark_caches_go_until_the_low_one_and_no_further(
+    db: Database, tmp_path: Path
+) -> None:
+    yard = Yard(db, tmp_path, cache_bytes=10_000)
+    now = yard.clock.now()
+    ages = {"uv": 3, "npm": 2, "pnpm": 1}
+    old, middle, new = (yard.cache("wsp_1", tool, 100, now - timedelta(days=age)) for tool, age in ages.items())
+    # One part in a hundred more than the low watermark: one cache is enough.
+    yard.disk.now = DiskUse(10_000, 900)
+    yard.collector = replace(yard.collector, window=replace(yard.collector.window, low_percent=90))
+    assert (await yard.collector.collect(dry_run=True)).caches.count == 1
+    report = await yard.collector.collect()
+    assert (report.pressed, report.caches.count) == (True, 1)
+    assert [folder.exists() for folder in (old, middle, new)] == [False, True, True]
+    # Below the high watermark, and on a disk with much room, nothing goes that may stay.
+    for disk in (DiskUse(10_000, 1_001), DiskUse(1_000 * GIB, 50 * GIB)):
+        yard.disk.now = disk
+        report = await yard.collector.collect()
+        assert (report.pressed, report.caches.count) == (False, 0)
+
+
+async def test_on_a_full_disk_what_is_kept_for_days_goes_and_what_a_rollback_needs_stays(
+    db: Database, tmp_path: Path
+) -> None:
+    yard = Yard(db, tmp_path, count=1)
+    for number in range(3):
+        await yard.build(f"v{number}")
+    yard.clock.advance(2 * DAY)
+    assert (await yard.collector.collect()).artifacts == 0
+    yard.disk.now = DiskUse(100 * GIB, GIB)
+    report = await yard.collector.collect()
+    assert report.pressed
+    assert yard.deploy.asked[-1][1] > yard.clock.now() - timedelta(hours=2)
+    assert await yard.held() == {"app of v2", "source of v2"}

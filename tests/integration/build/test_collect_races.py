@@ -87,7 +87,7 @@ async def test_an_artifact_made_again_during_a_collection_stays(yard: Yard) -> N
     assert artifact
     await yard.db.execute("update builds set state = 'failed', artifact_digest = ''")
     yard.clock.advance(400 * DAY)
-    keep = await yard.collector._keep()
+    keep = await yard.collector._keep(14)
 
     async def waiting() -> bool:
         return bool(await yard.db.fetchval("select exists (select from pg_locks where not granted)"))

@@ -11,19 +11,20 @@ from libs.blobs.directory import DirectoryBlobs
 from libs.db import Database
 from libs.kernel.errors import Unavailable
 from libs.kernel.ids import new_id
+from libs.kernel.units import GIB
 from libs.runtime.clock import SystemClock
 from libs.testing.clock import VirtualClock
 from libs.testing.faults import Faulty, Plan
 from services.build.adapters.blobs import SweptBlobs
 from services.build.adapters.caches import ToolCaches
 from services.build.app.collect import Collector, Window
-from services.build.app.keeping import Needed
+from services.build.app.keeping import DiskUse, Needed
 from services.build.app.ports import Lease
 from services.build.domain.model import Artifact, Build, BuildState, Layer, LogLine, Snapshot
 from services.build.loops.collect import CollectLoop
 from services.build.store.artifacts import PostgresArtifacts, PostgresDependencyLayers, PostgresSnapshots
 from services.build.store.builds import PostgresBuilds
-from services.build.store.garbage import PostgresGarbage
+from services.build.store.garbage import PostgresGarbage, PostgresReports
 from services.build.store.log import PostgresLog
 
 DAY = 86_400.0
@@ -45,6 +46,16 @@ class ToldDeploy:
         return self.needs
 
 
+class ToldDisk:
+    """A disk as full as it is told."""
+
+    def __init__(self) -> None:
+        self.now = DiskUse(100 * GIB, 90 * GIB)
+
+    async def use(self) -> DiskUse:
+        return self.now
+
+
 class Yard:
     """Build's tables and files, and their collector."""
 
@@ -61,12 +72,16 @@ class Yard:
         self.blobs = SweptBlobs(self.stored, home / "build" / "blobs.lock", self.clock)
         self.deploy, self.garbage = ToldDeploy(), PostgresGarbage(db)
         self.caches = ToolCaches(home / "build" / "cache", home / "build" / "incoming", self.clock)
+        self.disk = ToldDisk()
+        self.reports = PostgresReports(db)
         self.collector = Collector(
+            work=db.tx,
+            reports=faulty(self.reports),
+            disk=self.disk,
             garbage=faulty(self.garbage),
             deployments=faulty(self.deploy),
             blobs=faulty(self.blobs),
             caches=faulty(self.caches),
-            builds=faulty(self.builds),
             clock=self.clock,
             window=Window(**window),
         )

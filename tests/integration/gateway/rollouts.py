@@ -56,6 +56,22 @@ class Upkeep(upkeep_pb2_grpc.BuildUpkeepServiceServicer):
         size = sum(one.size_bytes for one in gone)
         return upkeep_pb2.ClearCachesResponse(count=len(gone), bytes=size, busy=self.busy)
 
+    async def Collect(self, request: Any, context: Any) -> Any:
+        seen(self.world, "Collect")
+        return upkeep_pb2.CollectResponse(collection=self.collection(dry_run=request.dry_run))
+
+    async def GetCollection(self, request: Any, context: Any) -> Any:
+        seen(self.world, "GetCollection")
+        return upkeep_pb2.GetCollectionResponse(collection=self.collection(dry_run=False))
+
+    def collection(self, *, dry_run: bool) -> upkeep_pb2.Collection:
+        blobs = upkeep_pb2.Collected(what="blobs", count=2, bytes=5 * 1024 * 1024, why="nothing is made of them")
+        made = upkeep_pb2.Collection(
+            dry_run=dry_run, pressed=True, disk_total_bytes=100, disk_free_bytes=7, items=[blobs]
+        )
+        made.at.FromDatetime(self.world.now())
+        return made
+
 
 class Build(build_pb2_grpc.BuildServiceServicer):
     def __init__(self, world: World) -> None:

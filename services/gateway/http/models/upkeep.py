@@ -42,3 +42,39 @@ class ClearedCaches(Answered):
     count: int
     bytes: int
     busy: Sequence[str] = Field(description="Tools whose downloads a build is using; they were left as they are.")
+
+
+class Collected(Answered):
+    """What of one kind went."""
+
+    what: str
+    count: int
+    bytes: int = Field(description="Of the disk; 0 where only rows of the database go.")
+    why: str
+
+
+class Collection(Answered):
+    """What one collection removed, or would remove."""
+
+    at: datetime
+    dry_run: bool
+    pressed: bool = Field(description="The disk was above its high watermark: more than usual went.")
+    disk_total_bytes: int
+    disk_free_bytes: int
+    items: Sequence[Collected]
+    unknown: Sequence[str] = Field(
+        description="Artifacts that run and that the builder does not know; while there are any, no blob is removed."
+    )
+
+    @classmethod
+    def of(cls, wire: upkeep_pb2.Collection) -> Self:
+        """Reads it from its message."""
+        return cls(
+            at=always(wire, "at"),
+            dry_run=wire.dry_run,
+            pressed=wire.pressed,
+            disk_total_bytes=wire.disk_total_bytes,
+            disk_free_bytes=wire.disk_free_bytes,
+            items=[Collected(what=one.what, count=one.count, bytes=one.bytes, why=one.why) for one in wire.items],
+            unknown=list(wire.unknown),
+        )

@@ -9,9 +9,11 @@ from fastapi import APIRouter
 from libs.protogen.lightrail.build.v1 import upkeep_pb2
 from services.gateway.http.doors import UPKEEP, Caller, To, authorized
 from services.gateway.http.models.base import Items, ServiceId, Text, WorkspaceId
-from services.gateway.http.models.upkeep import Cache, ClearedCaches
+from services.gateway.http.models.upkeep import Cache, ClearedCaches, Collection
 
 router = APIRouter(tags=["builds"])
+# A disk full of blobs takes a while to look through.
+COLLECT_SECONDS = 600.0
 
 
 @router.get("/build-caches", operation_id="listBuildCaches")
@@ -39,3 +41,23 @@ async def clear_caches(
     message = upkeep_pb2.ClearCachesRequest(workspace_id=workspace_id or "", service_id=service_id or "", tool=tool)
     answer = await to.upkeep.peer.call(to.upkeep.stub.ClearCaches, message, caller.ctx)
     return ClearedCaches(count=answer.count, bytes=answer.bytes, busy=list(answer.busy))
+
+
+@router.get("/platform/collection", operation_id="getCollection", tags=["platform"])
+async def get_collection(caller: Annotated[Caller, authorized(f"{UPKEEP}/GetCollection")], to: To) -> Collection:
+    """What the last collection removed, and why. Operators only."""
+    message = upkeep_pb2.GetCollectionRequest()
+    answer = await to.upkeep.peer.call(to.upkeep.stub.GetCollection, message, caller.ctx)
+    return Collection.of(answer.collection)
+
+
+@router.post("/platform/collection", operation_id="collect", tags=["platform"])
+async def collect(
+    caller: Annotated[Caller, authorized(f"{UPKEEP}/Collect")],
+    to: To,
+    dry_run: bool = False,  # noqa: FBT001, FBT002 - a query parameter
+) -> Collection:
+    """Removes what nobody needs any more now, or says what would go. Operators only."""
+    message = upkeep_pb2.CollectRequest(dry_run=dry_run)
+    answer = await to.upkeep.peer.call(to.upkeep.stub.Collect, message, caller.ctx, timeout=COLLECT_SECONDS)
+    return Collection.of(answer.collection)

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from libs.protogen.lightrail.common.v1 import authorization_pb2 as lightrail_dot_common_dot_v1_dot_authorization__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flightrail/build/v1/upkeep.proto\x12\x12lightrail.build.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'lightrail/common/v1/authorization.proto\"x\n\x05\x43\x61\x63he\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12+\n\x07used_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nservice_id\x18\x05 \x01(\t\"=\n\x11ListCachesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\"?\n\x12ListCachesResponse\x12)\n\x06\x63\x61\x63hes\x18\x01 \x03(\x0b\x32\x19.lightrail.build.v1.Cache\"L\n\x12\x43learCachesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\"A\n\x13\x43learCachesResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\x12\x0c\n\x04\x62usy\x18\x03 \x03(\t2\xe5\x01\n\x12\x42uildUpkeepService\x12\x65\n\nListCaches\x12%.lightrail.build.v1.ListCachesRequest\x1a&.lightrail.build.v1.ListCachesResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x12h\n\x0b\x43learCaches\x12&.lightrail.build.v1.ClearCachesRequest\x1a\'.lightrail.build.v1.ClearCachesResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1flightrail/build/v1/upkeep.proto\x12\x12lightrail.build.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'lightrail/common/v1/authorization.proto\"x\n\x05\x43\x61\x63he\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12+\n\x07used_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nservice_id\x18\x05 \x01(\t\"=\n\x11ListCachesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\"?\n\x12ListCachesResponse\x12)\n\x06\x63\x61\x63hes\x18\x01 \x03(\x0b\x32\x19.lightrail.build.v1.Cache\"L\n\x12\x43learCachesRequest\x12\x14\n\x0cworkspace_id\x18\x01 \x01(\t\x12\x12\n\nservice_id\x18\x02 \x01(\t\x12\x0c\n\x04tool\x18\x03 \x01(\t\"A\n\x13\x43learCachesResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\x03\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\x12\x0c\n\x04\x62usy\x18\x03 \x03(\t\"\xc8\x01\n\nCollection\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\x12\x0f\n\x07pressed\x18\x03 \x01(\x08\x12\x18\n\x10\x64isk_total_bytes\x18\x04 \x01(\x03\x12\x17\n\x0f\x64isk_free_bytes\x18\x05 \x01(\x03\x12,\n\x05items\x18\x06 \x03(\x0b\x32\x1d.lightrail.build.v1.Collected\x12\x0f\n\x07unknown\x18\x07 \x03(\t\"D\n\tCollected\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x03\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12\x0b\n\x03why\x18\x04 \x01(\t\"!\n\x0e\x43ollectRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\"E\n\x0f\x43ollectResponse\x12\x32\n\ncollection\x18\x01 \x01(\x0b\x32\x1e.lightrail.build.v1.Collection\"\x16\n\x14GetCollectionRequest\"K\n\x15GetCollectionResponse\x12\x32\n\ncollection\x18\x01 \x01(\x0b\x32\x1e.lightrail.build.v1.Collection2\xaf\x03\n\x12\x42uildUpkeepService\x12\x65\n\nListCaches\x12%.lightrail.build.v1.ListCachesRequest\x1a&.lightrail.build.v1.ListCachesResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x01\x12h\n\x0b\x43learCaches\x12&.lightrail.build.v1.ClearCachesRequest\x1a\'.lightrail.build.v1.ClearCachesResponse\"\x08\x8a\xb5\x18\x04\x08\x03\x10\x02\x12Z\n\x07\x43ollect\x12\".lightrail.build.v1.CollectRequest\x1a#.lightrail.build.v1.CollectResponse\"\x06\x8a\xb5\x18\x02\x08\x04\x12l\n\rGetCollection\x12(.lightrail.build.v1.GetCollectionRequest\x1a).lightrail.build.v1.GetCollectionResponse\"\x06\x8a\xb5\x18\x02\x08\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUILDUPKEEPSERVICE'].methods_by_name['ListCaches']._serialized_options = b'\212\265\030\004\010\003\020\001'
   _globals['_BUILDUPKEEPSERVICE'].methods_by_name['ClearCaches']._loaded_options = None
   _globals['_BUILDUPKEEPSERVICE'].methods_by_name['ClearCaches']._serialized_options = b'\212\265\030\004\010\003\020\002'
+  _globals['_BUILDUPKEEPSERVICE'].methods_by_name['Collect']._loaded_options = None
+  _globals['_BUILDUPKEEPSERVICE'].methods_by_name['Collect']._serialized_options = b'\212\265\030\002\010\004'
+  _globals['_BUILDUPKEEPSERVICE'].methods_by_name['GetCollection']._loaded_options = None
+  _globals['_BUILDUPKEEPSERVICE'].methods_by_name['GetCollection']._serialized_options = b'\212\265\030\002\010\004'
   _globals['_CACHE']._serialized_start=129
   _globals['_CACHE']._serialized_end=249
   _globals['_LISTCACHESREQUEST']._serialized_start=251
@@ -47,6 +51,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLEARCACHESREQUEST']._serialized_end=455
   _globals['_CLEARCACHESRESPONSE']._serialized_start=457
   _globals['_CLEARCACHESRESPONSE']._serialized_end=522
-  _globals['_BUILDUPKEEPSERVICE']._serialized_start=525
-  _globals['_BUILDUPKEEPSERVICE']._serialized_end=754
+  _globals['_COLLECTION']._serialized_start=525
+  _globals['_COLLECTION']._serialized_end=725
+  _globals['_COLLECTED']._serialized_start=727
+  _globals['_COLLECTED']._serialized_end=795
+  _globals['_COLLECTREQUEST']._serialized_start=797
+  _globals['_COLLECTREQUEST']._serialized_end=830
+  _globals['_COLLECTRESPONSE']._serialized_start=832
+  _globals['_COLLECTRESPONSE']._serialized_end=901
+  _globals['_GETCOLLECTIONREQUEST']._serialized_start=903
+  _globals['_GETCOLLECTIONREQUEST']._serialized_end=925
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_start=927
+  _globals['_GETCOLLECTIONRESPONSE']._serialized_end=1002
+  _globals['_BUILDUPKEEPSERVICE']._serialized_start=1005
+  _globals['_BUILDUPKEEPSERVICE']._serialized_end=1436
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,16 @@ class BuildUpkeepServiceStub:
                 request_serializer=lightrail_dot_build_dot_v1_dot_upkeep__pb2.ClearCachesRequest.SerializeToString,
                 response_deserializer=lightrail_dot_build_dot_v1_dot_upkeep__pb2.ClearCachesResponse.FromString,
                 _registered_method=True)
+        self.Collect = channel.unary_unary(
+                '/lightrail.build.v1.BuildUpkeepService/Collect',
+                request_serializer=lightrail_dot_build_dot_v1_dot_upkeep__pb2.CollectRequest.SerializeToString,
+                response_deserializer=lightrail_dot_build_dot_v1_dot_upkeep__pb2.CollectResponse.FromString,
+                _registered_method=True)
+        self.GetCollection = channel.unary_unary(
+                '/lightrail.build.v1.BuildUpkeepService/GetCollection',
+                request_serializer=lightrail_dot_build_dot_v1_dot_upkeep__pb2.GetCollectionRequest.SerializeToString,
+                response_deserializer=lightrail_dot_build_dot_v1_dot_upkeep__pb2.GetCollectionResponse.FromString,
+                _registered_method=True)
 
 
 class BuildUpkeepServiceServicer:
@@ -63,6 +73,20 @@ class BuildUpkeepServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Collect(self, request, context):
+        """Removes what nobody needs any more, or says what it would remove; the platform does so by itself now and then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCollection(self, request, context):
+        """The report of the last collection; NotFound before the first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BuildUpkeepServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -75,6 +99,16 @@ def add_BuildUpkeepServiceServicer_to_server(servicer, server):
                     servicer.ClearCaches,
                     request_deserializer=lightrail_dot_build_dot_v1_dot_upkeep__pb2.ClearCachesRequest.FromString,
                     response_serializer=lightrail_dot_build_dot_v1_dot_upkeep__pb2.ClearCachesResponse.SerializeToString,
+            ),
+            'Collect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Collect,
+                    request_deserializer=lightrail_dot_build_dot_v1_dot_upkeep__pb2.CollectRequest.FromString,
+                    response_serializer=lightrail_dot_build_dot_v1_dot_upkeep__pb2.CollectResponse.SerializeToString,
+            ),
+            'GetCollection': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCollection,
+                    request_deserializer=lightrail_dot_build_dot_v1_dot_upkeep__pb2.GetCollectionRequest.FromString,
+                    response_serializer=lightrail_dot_build_dot_v1_dot_upkeep__pb2.GetCollectionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -132,6 +166,60 @@ class BuildUpkeepService:
             '/lightrail.build.v1.BuildUpkeepService/ClearCaches',
             lightrail_dot_build_dot_v1_dot_upkeep__pb2.ClearCachesRequest.SerializeToString,
             lightrail_dot_build_dot_v1_dot_upkeep__pb2.ClearCachesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Collect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightrail.build.v1.BuildUpkeepService/Collect',
+            lightrail_dot_build_dot_v1_dot_upkeep__pb2.CollectRequest.SerializeToString,
+            lightrail_dot_build_dot_v1_dot_upkeep__pb2.CollectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCollection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lightrail.build.v1.BuildUpkeepService/GetCollection',
+            lightrail_dot_build_dot_v1_dot_upkeep__pb2.GetCollectionRequest.SerializeToString,
+            lightrail_dot_build_dot_v1_dot_upkeep__pb2.GetCollectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

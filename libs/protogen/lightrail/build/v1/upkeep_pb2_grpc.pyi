@@ -35,6 +35,10 @@ class BuildUpkeepServiceStub:
     def __new__(cls, channel: _aio.Channel) -> BuildUpkeepServiceAsyncStub: ...
     ListCaches: _grpc.UnaryUnaryMultiCallable[_upkeep_pb2.ListCachesRequest, _upkeep_pb2.ListCachesResponse]
     ClearCaches: _grpc.UnaryUnaryMultiCallable[_upkeep_pb2.ClearCachesRequest, _upkeep_pb2.ClearCachesResponse]
+    Collect: _grpc.UnaryUnaryMultiCallable[_upkeep_pb2.CollectRequest, _upkeep_pb2.CollectResponse]
+    """Removes what nobody needs any more, or says what it would remove; the platform does so by itself now and then."""
+    GetCollection: _grpc.UnaryUnaryMultiCallable[_upkeep_pb2.GetCollectionRequest, _upkeep_pb2.GetCollectionResponse]
+    """The report of the last collection; NotFound before the first."""
 
 @_typing.type_check_only
 class BuildUpkeepServiceAsyncStub(BuildUpkeepServiceStub):
@@ -43,6 +47,10 @@ class BuildUpkeepServiceAsyncStub(BuildUpkeepServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListCaches: _aio.UnaryUnaryMultiCallable[_upkeep_pb2.ListCachesRequest, _upkeep_pb2.ListCachesResponse]  # type: ignore[assignment]
     ClearCaches: _aio.UnaryUnaryMultiCallable[_upkeep_pb2.ClearCachesRequest, _upkeep_pb2.ClearCachesResponse]  # type: ignore[assignment]
+    Collect: _aio.UnaryUnaryMultiCallable[_upkeep_pb2.CollectRequest, _upkeep_pb2.CollectResponse]  # type: ignore[assignment]
+    """Removes what nobody needs any more, or says what it would remove; the platform does so by itself now and then."""
+    GetCollection: _aio.UnaryUnaryMultiCallable[_upkeep_pb2.GetCollectionRequest, _upkeep_pb2.GetCollectionResponse]  # type: ignore[assignment]
+    """The report of the last collection; NotFound before the first."""
 
 class BuildUpkeepServiceServicer(metaclass=_abc_1.ABCMeta):
     """What builds keep for the next one."""
@@ -60,5 +68,21 @@ class BuildUpkeepServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _upkeep_pb2.ClearCachesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_upkeep_pb2.ClearCachesResponse, _abc.Awaitable[_upkeep_pb2.ClearCachesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Collect(
+        self,
+        request: _upkeep_pb2.CollectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_upkeep_pb2.CollectResponse, _abc.Awaitable[_upkeep_pb2.CollectResponse]]:
+        """Removes what nobody needs any more, or says what it would remove; the platform does so by itself now and then."""
+
+    @_abc_1.abstractmethod
+    def GetCollection(
+        self,
+        request: _upkeep_pb2.GetCollectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_upkeep_pb2.GetCollectionResponse, _abc.Awaitable[_upkeep_pb2.GetCollectionResponse]]:
+        """The report of the last collection; NotFound before the first."""
 
 def add_BuildUpkeepServiceServicer_to_server(servicer: BuildUpkeepServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

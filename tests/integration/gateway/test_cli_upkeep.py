@@ -1,13 +1,10 @@
-"""`lr build cache` and `lr platform collect`, as programs of their own against a gateway."""
+"""`lr platform collect`, as people type it."""
 
 from __future__ import annotations
 
 import re
 
-from tests.integration.gateway.test_cli import Person, person
-
-# The fixture is used by its name.
-__all__ = ["person"]
+from tests.integration.gateway.shell import Person
 
 
 async def test_an_operator_collects_and_sees_what_went(person: Person) -> None:

@@ -79,7 +79,7 @@ from services.build.rpc.servicer import served
 from services.build.rpc.upkeep import upkeep
 from services.build.store.artifacts import OutboxFacts, PostgresArtifacts, PostgresDependencyLayers, PostgresSnapshots
 from services.build.store.builds import CHANNEL, PostgresBuilds
-from services.build.store.garbage import PostgresGarbage, PostgresReports
+from services.build.store.garbage import PostgresCollections, PostgresGarbage
 from services.build.store.log import PostgresLog
 from services.build.store.pushes import PostgresPushes
 from services.build.store.scans import PostgresReports
@@ -178,7 +178,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         loop.freed = driver.wake
         collector = Collector(
             work=db.tx,
-            reports=PostgresReports(db),
+            reports=PostgresCollections(db),
             disk=machine,
             garbage=PostgresGarbage(db),
             deployments=deployments,

@@ -132,7 +132,7 @@ def _given(keep: Keep) -> tuple[list[str], list[str], list[str], list[bool], dat
     )
 
 
-class PostgresReports:
+class PostgresCollections:
     """The table `collections`: one row."""
 
     def __init__(self, db: Database) -> None:

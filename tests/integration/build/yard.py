@@ -24,7 +24,7 @@ from services.build.domain.model import Artifact, Build, BuildState, Layer, LogL
 from services.build.loops.collect import CollectLoop
 from services.build.store.artifacts import PostgresArtifacts, PostgresDependencyLayers, PostgresSnapshots
 from services.build.store.builds import PostgresBuilds
-from services.build.store.garbage import PostgresGarbage, PostgresReports
+from services.build.store.garbage import PostgresCollections, PostgresGarbage
 from services.build.store.log import PostgresLog
 
 DAY = 86_400.0
@@ -73,7 +73,7 @@ class Yard:
         self.deploy, self.garbage = ToldDeploy(), PostgresGarbage(db)
         self.caches = ToolCaches(home / "build" / "cache", home / "build" / "incoming", self.clock)
         self.disk = ToldDisk()
-        self.reports = PostgresReports(db)
+        self.reports = PostgresCollections(db)
         self.collector = Collector(
             work=db.tx,
             reports=faulty(self.reports),

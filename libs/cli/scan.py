@@ -112,7 +112,9 @@ def scan_directory(directory: Path, *, policy: str, severity: str, as_json: bool
         sbom=Bill(State.DONE, by="lock files", packages=len(inventory.packages), notes=inventory.notes),
         secrets=found.secrets,
         # Who asks here knows that there is no database: it is no reason to say that a build would be blocked.
-        vulnerabilities=Vulnerabilities(State.NOT_SCANNED if inventory.packages else State.NOTHING, why=OFFLINE),
+        vulnerabilities=Vulnerabilities(
+            State.NOT_SCANNED if inventory.packages or inventory.unlocked else State.NOTHING, why=OFFLINE
+        ),
     )
     return show_report(report, blocked=bool(report.blocked and report.counted_secrets), as_json=as_json)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from libs.scan.locks import javascript, others, pythonic
 from libs.scan.locks.reading import Unreadable
+from libs.scan.manifests import MANIFESTS, asks, unanswered
 from libs.scan.package import Package
 
 Reader = Callable[[str], Iterator[Package]]
@@ -45,7 +46,6 @@ _GO: Final = re.compile(r"^go (\d{1,3})\.(\d{1,4})", re.MULTILINE)
 # Files that say that there are packages, without saying which in a way that can be read.
 _MUTE: Final[Mapping[str, str]] = {
     "bun.lockb": "is in Bun's old binary format; “bun install --save-text-lockfile” writes one that can be read",
-    "pom.xml": "names no locked versions of what it pulls in",
 }
 
 
@@ -56,6 +56,8 @@ class Inventory:
     packages: tuple[Package, ...] = ()
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    # Files that ask for packages of which nobody knows the versions; each is in a note too.
+    unlocked: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -67,10 +69,13 @@ class Gatherer:
     notes: list[str] = field(default_factory=list)
     _sums: dict[str, list[Package]] = field(default_factory=dict)
     _complete: set[str] = field(default_factory=set)
+    _manifests: list[str] = field(default_factory=list)
 
     def add(self, path: str, content: bytes, size: int) -> None:
         """Reads one file, of which `content` is all or the beginning. Never fails: what is wrong becomes a note."""
         name = path.rpartition("/")[2]
+        if len(self._manifests) < MOST_LOCKS and asks(path, content):
+            self._manifests.append(path)
         if name in _MUTE:
             self.notes.append(f"{path} {_MUTE[name]}: its packages are known only once they are installed.")
         reader = reader_of(path)
@@ -106,7 +111,13 @@ class Gatherer:
     def result(self) -> Inventory:
         """Everything so far."""
         sums = [one for folder, found in self._sums.items() if folder not in self._complete for one in found]
-        return inventory_of([*self.packages, *sums], self.files, self.notes)
+        unlocked = unanswered(self._manifests, self.files)
+        notes = [
+            f"{path} asks for packages without saying which versions, and no lock file does: they are not in the list."
+            for path in unlocked
+        ]
+        found = inventory_of([*self.packages, *sums], self.files, [*self.notes, *notes])
+        return replace(found, unlocked=tuple(unlocked))
 
 
 def inventory_of(packages: Iterable[Package], files: Iterable[str], notes: Iterable[str]) -> Inventory:
@@ -133,7 +144,8 @@ def reader_of(path: str) -> Reader | None:
 
 def is_mute(path: str) -> bool:
     """Whether the file only says that there are packages."""
-    return path.rpartition("/")[2] in _MUTE
+    name = path.rpartition("/")[2]
+    return name in _MUTE or name in MANIFESTS
 
 
 def _merged(one: Package, other: Package) -> Package:

@@ -40,6 +40,7 @@ class Surveyed:
             ],
             "read": list(self.inventory.files),
             "notes": list(self.inventory.notes),
+            "unlocked": list(self.inventory.unlocked),
             "secrets": [secret_document(one) for one in self.secrets.findings],
             "files": self.secrets.files,
             "ignored": self.secrets.ignored,
@@ -145,4 +146,5 @@ def surveyed_of(document: Mapping[str, Any]) -> Surveyed:
         words(document["limits"]),
     )
     asked = policy_of(*document["asked"]) if document["asked"] else None
-    return Surveyed(Inventory(packages, words(document["read"]), words(document["notes"])), secrets, asked)
+    notes, unlocked = words(document["notes"]), words(document["unlocked"])
+    return Surveyed(Inventory(packages, words(document["read"]), notes, unlocked), secrets, asked)

@@ -19,6 +19,7 @@ from services.build.app.ports import Job, Output
 from services.build.domain.model import Build
 
 STEP = "scan"
+UNLOCKED = "the source asks for packages but locks no versions, so nobody knows which ones come; add a lock file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class SourceScanner:
             policy_from="lightrail.toml" if asked and policy.tightened(asked) != policy else "project",
             sbom=bill,
             secrets=Secrets(State.NOT_SCANNED, surveyed.why) if isinstance(surveyed, Missing) else surveyed.secrets,
-            vulnerabilities=await self._looked_up(job, bill, content),
+            vulnerabilities=await self._looked_up(job, bill, content, surveyed),
         )
         await self.reports.keep(job.build.id, report)
         for line in report.lines():
@@ -147,9 +148,11 @@ class SourceScanner:
         digest = await self.bills.put(content)
         return Bill(State.DONE, by=by, digest=digest, packages=libraries(whole), notes=notes), content
 
-    async def _looked_up(self, job: Job, bill: Bill, content: bytes) -> Vulnerabilities:
+    async def _looked_up(self, job: Job, bill: Bill, content: bytes, surveyed: Surveyed | Missing) -> Vulnerabilities:
         if bill.state is State.NOT_SCANNED:
             return Vulnerabilities(State.NOT_SCANNED, why=bill.why)
+        if not bill.packages and isinstance(surveyed, Surveyed) and surveyed.inventory.unlocked:
+            return Vulnerabilities(State.NOT_SCANNED, why=UNLOCKED)
         if not bill.packages:
             return Vulnerabilities(State.NOTHING)
         found = await self.advisories.look_up(job, content)

@@ -122,6 +122,21 @@ async def test_who_blocks_wants_to_know_so_what_was_not_scanned_blocks_too(db: D
     assert "vulnerabilities not scanned" in " ".join(await world.texts(again))
 
 
+async def test_packages_that_nobody_locked_are_not_scanned_and_block_who_wants_to_know(db: Database) -> None:
+    unlocked = Inventory(notes=("requirements.txt asks for packages …",), unlocked=("requirements.txt",))
+    told = Told(Policy(Action.BLOCK), Surveyed(unlocked, Secrets(State.DONE, files=1)))
+    world = scanning(db, told)
+    build = await world.request()
+    await world.drive()
+    done = await world.now(build)
+    assert done.state is BuildState.FAILED
+    assert "not scanned: vulnerabilities (the source asks for packages but locks no versions" in done.reason
+    told.surveyed = Surveyed(Inventory(), Secrets(State.DONE, files=1))
+    again = await world.request()
+    await world.drive()
+    assert (await world.now(again)).state is BuildState.SUCCEEDED
+
+
 async def test_nothing_known_of_the_source_is_a_reason_and_no_bill(db: Database) -> None:
     world = scanning(db, Told(surveyed=Missing("the survey of the source failed: it took longer than 300 seconds")))
     build = await world.request()

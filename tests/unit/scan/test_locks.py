@@ -121,9 +121,9 @@ def test_deno_of_several_versions() -> None:
 
 
 def test_python_locks() -> None:
-    assert purls(
-        "requirements.txt", "Flask_Login==3.0 ; python_version>'3' \\\n  --hash=sha256:0\nx>=1\n-r y.txt\n"
-    ) == ["pkg:pypi/flask-login@3.0"]
+    assert purls("requirements.txt", "Flask_Login==3.0 ; python_version>'3' \\\n  --hash=sha256:0\n-r y.txt\n") == [
+        "pkg:pypi/flask-login@3.0"
+    ]
     uv = (
         '[[package]]\nname = "shop"\nversion = "0.1.0"\nsource = { virtual = "." }\n\n'
         '[[package]]\nname = "flask"\nversion = "3.1.0"\nsource = { registry = "https://r" }\n'
@@ -177,6 +177,22 @@ def test_other_worlds() -> None:
     ]
 
 
+def test_packages_that_no_lock_file_pins_are_told_of() -> None:
+    asks = '{"dependencies": {"express": "^5"}}'
+    alone = read({"web/package.json": asks, "requirements.txt": "flask>=3\nnumpy==2.0\n", "tool/package.json": "{}"})
+    assert alone.unlocked == ("requirements.txt", "web/package.json")
+    assert [one.purl for one in alone.packages] == ["pkg:pypi/numpy@2.0"]
+    assert any("web/package.json asks for packages without saying which versions" in note for note in alone.notes)
+    # A lock file beside it, or above it as in a workspace, answers.
+    locked = read({"web/package.json": asks, "package-lock.json": "{}", "requirements.txt": "numpy==2.0\n"})
+    assert locked.unlocked == ()
+    assert read({"pyproject.toml": '[project]\ndependencies = ["flask"]\n'}).unlocked == ("pyproject.toml",)
+    assert read({"pyproject.toml": "[tool.ruff]\nline-length = 99\n"}).unlocked == ()
+    assert read({"Gemfile": 'source "x"\ngem "rails"\n', "Cargo.toml": "[package]\n"}).unlocked == ("Gemfile",)
+    assert read({"pom.xml": "<dependency>", "composer.json": '{"require": {"php": ">=8"}}'}).unlocked == ("pom.xml",)
+    assert read({"package.json": "{", "pyproject.toml": "["}).unlocked == ()
+
+
 def test_what_runs_anywhere_is_not_for_development_and_is_listed_once() -> None:
     lock = '[[package]]\nname = "x"\nversion = "1"\ngroups = ["{}"]\n'
     found = read({"a/poetry.lock": lock.format("dev"), "b/poetry.lock": lock.format("main")})
@@ -192,7 +208,7 @@ def test_a_broken_lock_file_is_a_note_that_names_it_and_never_ends_anything(path
         gatherer.add(f"web/{path}", content, len(content))
         assert all("web/" in note for note in gatherer.result().notes)
     told = Gatherer()
-    told.add(path, b"x", 10**9)
+    told.add(path, b"#", 10**9)
     assert "larger than 32 MiB" in told.result().notes[0]
 
 

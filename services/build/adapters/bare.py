@@ -27,6 +27,8 @@ REPOSITORY: Final = f"{PLACE}/pushed"
 _BODY, _HEAD, _REQUEST = f"{PLACE}/body", f"{PLACE}/head", f"{PLACE}/request"
 # Objects of a repository, as a multiple of the largest push.
 QUOTA: Final = 4
+# How old objects are, at least, that are cleared away because no branch leads to them.
+UNUSED: Final = "1.hour.ago"
 # Bytes in which a push says what it wants.
 _COMMANDS: Final = MIB
 _RECEIVE: Final = '{ cat "$1"; tail -c "+$2" "$3"; } | git receive-pack --stateless-rpc "$4"'
@@ -105,6 +107,10 @@ class BareRepositories:
         """Spools a push; nothing of it is left when the context ends. Exhausted when it is too large."""
         async with self._room(place, writable=True) as (room, folder):
             used = await asyncio.to_thread(_size, self._path(place))
+            if used > QUOTA * self.limit // 2:
+                # What refused pushes left is nobody's; younger objects may belong to a push under way.
+                await self.git.run(room, f"--git-dir={REPOSITORY}", "gc", "--quiet", f"--prune={UNUSED}")
+                used = await asyncio.to_thread(_size, self._path(place))
             if used > QUOTA * self.limit:
                 raise Exhausted(
                     f"The repository holds {show_bytes(used)} already, which is all it may.",

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,32 @@ async def test_a_users_hooks_and_settings_are_none(bare: BareRepositories, repos
     assert await pushed(bare, body(repository, pkt.Command(pkt.ZERO, new, MAIN))) == {}
     assert await bare.move(PLACE, MAIN, pkt.ZERO, new)
     assert not await asyncio.to_thread((made / "ran").exists)
+
+
+async def test_a_full_repository_makes_room_by_what_refused_pushes_left_and_keeps_the_rest(
+    bare: BareRepositories, repository: Repository
+) -> None:
+    kept = repository.commit("Kept", **{"a.txt": "1"})
+    await pushed(bare, body(repository, pkt.Command(pkt.ZERO, kept, MAIN)))
+    assert await bare.move(PLACE, MAIN, pkt.ZERO, kept)
+    await bare.forget(PLACE, "psh_1")
+    small = replace(bare, limit=100_000)
+    made = bare.root / PLACE.service_id / f"{PLACE.environment_id}.git"
+
+    def fill() -> None:
+        for number in range(5):
+            git(repository.folder, "checkout", "--quiet", "--detach", "main")
+            (repository.folder / "large.bin").write_bytes(os.urandom(90_000))
+            large = repository.commit(f"Large {number}")
+            git(made, "-c", "safe.directory=*", "fetch", "--quiet", str(repository.folder), large)
+        for path in made.rglob("objects/**/*"):
+            os.utime(path, (0, 0))
+        subprocess.run(["chown", "-R", "--reference", str(made), str(made)], check=True)
+
+    await asyncio.to_thread(fill)
+    git(repository.folder, "checkout", "--quiet", "main")
+    new = repository.commit("New", **{"b.txt": "1"})
+    data = body(repository, pkt.Command(kept, new, MAIN), objects=f"{new}\n^{kept}")
+    assert await pushed(small, data, "psh_2") == {}
+    assert await bare.move(PLACE, MAIN, kept, new)
+    assert git(made, "-c", "safe.directory=*", "log", "--format=%s", "main") == "New\nKept"

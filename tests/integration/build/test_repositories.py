@@ -10,7 +10,7 @@ import pytest_asyncio
 from libs.blobs.archive import unpack
 from libs.kernel.ids import new_id
 from libs.kernel.secret import Secret
-from libs.outbound.addresses import NOTHING, parse_allowance
+from libs.outbound.addresses import NOTHING, Allowance, parse_allowance
 from libs.plans.faults import BuildFault
 from libs.runtime.clock import SystemClock
 from libs.sandbox.spec import Limits
@@ -179,6 +179,25 @@ async def test_hosts_inside_are_reached_only_when_the_operator_allows_them(
         await fetcher.fetch(GitWish(host.url("app"), "main"))
     fetcher.remotes = Remotes(("http",), parse_allowance("localhost"))
     assert (await fetcher.fetch(GitWish(host.url("app", "localhost"), "main"))).commit.author == "Ada"
+
+
+async def test_what_was_checked_is_what_is_connected_to(
+    fetcher: Fetcher, host: GitHost, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name leads nowhere by itself: only the address that was looked at can have been used."""
+
+    async def told(name: str, _port: int, _allowance: Allowance) -> list[str]:
+        assert name == "moves.invalid"
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr("services.build.adapters.remotes.resolve", told)
+    assert (await fetcher.fetch(GitWish(host.url("app", "moves.invalid"), "main"))).commit.author == "Ada"
+    pair = make_deploy_key("lightrail")
+    server = SshHost(tmp_path / "sshd", pair.public)
+    with server.running():
+        url = f"ssh://root@moves.invalid:{server.port}{repository.folder}"
+        found = await fetcher.fetch(GitWish(url, "main"), SourceSecrets(private_key=pair.private))
+        assert [line.split()[0] for line in found.host_keys] == [f"[moves.invalid]:{server.port}"]
 
 
 async def test_redirects_are_not_followed(fetcher: Fetcher, host: GitHost, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Final, cast
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 
 from libs.git import pkt
 from libs.kernel.context import Ctx
@@ -71,14 +73,29 @@ async def receive_pack(
     """Takes a push in; what is answered goes on until the deployment is live."""
     service_id, environment_id = await _where(to, caller.ctx, project, environment, service)
 
+    failed: list[Failure] = []
+
     async def messages() -> AsyncIterator[git_pb2.ReceivePackRequest]:
         yield git_pb2.ReceivePackRequest(service_id=service_id, environment_id=environment_id)
-        async for chunk in _body(request):
-            for at in range(0, len(chunk), CHUNK):
-                yield git_pb2.ReceivePackRequest(chunk=chunk[at : at + CHUNK])
+        try:
+            async for chunk in _body(request):
+                for at in range(0, len(chunk), CHUNK):
+                    yield git_pb2.ReceivePackRequest(chunk=chunk[at : at + CHUNK])
+        except ClientDisconnect:
+            failed.append(Invalid("The push ended before it was complete.", hint="Push again."))
+            raise
+        except Failure as failure:
+            failed.append(failure)
+            raise
 
     answers = to.git.peer.duplex(to.git.stub.ReceivePack, messages(), caller.ctx)
-    return await _streamed(answers, "application/x-git-receive-pack-result")
+    try:
+        return await _streamed(answers, "application/x-git-receive-pack-result")
+    except asyncio.CancelledError:
+        # gRPC cancels its call when the source of messages fails; what failed is the answer then.
+        if not failed:
+            raise
+        raise failed[0] from None
 
 
 @router.post("/{project}/{service}/git-upload-pack")

@@ -41,6 +41,7 @@ from services.build.adapters.images.engine import Engine
 from services.build.adapters.images.recipes import Kitchen, platform_of
 from services.build.adapters.images.registry import Registry
 from services.build.adapters.images.rooms import Rooms
+from services.build.adapters.images.stores import BuildahImages, EngineImages
 from services.build.adapters.machine import ThisMachine
 from services.build.adapters.projects import PeerProjects
 from services.build.adapters.registries import Registries, read_registries
@@ -186,6 +187,7 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
             caches=caches,
             clock=host.clock,
             window=window(settings),
+            images=builder.stores,
         )
         collecting = Driver(CollectLoop(collector, period=settings.collect_period), host.clock, concurrency=1)
         yield Opened(
@@ -301,6 +303,7 @@ def chosen_builder(settings: Settings, host: Host, slug: SlugBuilder) -> ChosenB
         default=settings.builder,
         runs_images=RUNS_IMAGES,
         own_secrets=registry.secrets if registry else frozenset(),
+        stores=(EngineImages(docker.engine, kitchen.platform), BuildahImages(buildah, kitchen.platform)),
     )
 
 

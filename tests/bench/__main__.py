@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tests.bench import build, change, start
+from tests.bench import build, change, images, start
 from tests.bench.measure import Measure, keep, table
 from tests.e2e.platform import ROOT, Platform
 
@@ -38,7 +38,7 @@ def told(measures: list[Measure]) -> list[Measure]:
 
 def main() -> int:
     """Measures builds, then both topologies; 1 when a budget is broken."""
-    built = told(asyncio.run(build.slug()))
+    built = [*told(asyncio.run(build.slug())), *told(images.images())]
     measures = [*built, *measure("all", everything=True), *measure("split", everything=False)]
     sys.stdout.write(table(measures) + "\n")
     file = Path(sys.argv[1]) if len(sys.argv) > 1 else FILE

@@ -15,6 +15,7 @@ __all__ = [
     "test_an_image_is_pushed_and_had_again_by_its_digest_alone",
     "test_an_image_says_whose_it_is_and_runs_as_nobody_special",
     "test_changed_variable_runs_the_build_again_and_an_unchanged_one_does_not",
+    "test_collection_sees_and_removes_only_what_bears_the_platforms_own_label",
     "test_fault_in_the_users_own_dockerfile_names_its_line",
     "test_the_users_own_dockerfile_is_built_as_it_is",
     "test_what_the_host_needs_to_reach_registries_is_seen_and_not_kept",
@@ -109,3 +110,22 @@ async def test_wrong_password_of_the_registry_is_the_platforms_fault_and_is_not_
     with pytest.raises(Unavailable, match="could not be pushed") as fault:
         await pushing.build({"main.py": "print(1)\n"})
     assert wrong not in str(fault.value)
+
+
+async def test_collection_sees_and_removes_only_what_bears_the_platforms_own_label(workshop: Workshop) -> None:
+    store = workshop.store
+    assert store
+    artifact = await workshop.build({"main.py": "print('to be collected')\n"})
+    assert artifact.image
+    made = await store.made()
+    named = {name for one in made for name in one.names}
+    assert artifact.image.reference in named
+    # The stack's own images bear another label.
+    assert not any(name.startswith("lightrail/debian") for name in named)
+    mine = next(one for one in made if artifact.image.reference in one.names)
+    assert mine.build_id.startswith("bld_")
+    assert abs((mine.created_at - workshop.site.clock.now()).total_seconds()) < 600
+    await store.remove(mine)
+    assert artifact.image.reference not in {name for one in await store.made() for name in one.names}
+    await store.remove(mine)
+    await workshop.build({"main.py": "print('the stack is still there')\n"})

@@ -16,6 +16,7 @@ from libs.kernel.units import MIB
 from libs.plans.faults import BuildFault
 from services.build.adapters.images.buildah import BuildahBuilder
 from services.build.adapters.images.registry import Registry
+from services.build.adapters.images.stores import BuildahImages
 from services.build.domain.model import Artifact
 from tests.contract.builder_suite import *  # noqa: F403 - the suite's tests run here
 from tests.contract.engines import require
@@ -72,7 +73,17 @@ async def workshop(
         assert found
         return str(found["OCIv1"]["config"]["WorkingDir"])
 
-    yield Workshop(site, "buildah", builder.build, contents, settings, told.__setitem__, pushing, pull)
+    yield Workshop(
+        site,
+        "buildah",
+        builder.build,
+        contents,
+        settings,
+        told.__setitem__,
+        BuildahImages(builder, "tests"),
+        pushing,
+        pull,
+    )
 
 
 async def test_command_that_takes_more_memory_than_it_may_is_told_the_limit(

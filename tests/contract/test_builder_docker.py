@@ -17,6 +17,7 @@ from libs.plans.faults import BuildFault
 from services.build.adapters.images.docker import DockerBuilder
 from services.build.adapters.images.engine import Engine
 from services.build.adapters.images.registry import Registry
+from services.build.adapters.images.stores import EngineImages
 from services.build.domain.model import Artifact
 from tests.contract.builder_suite import *  # noqa: F403 - the suite's tests run here
 from tests.contract.image_suite import *  # noqa: F403 - the same
@@ -67,7 +68,17 @@ async def workshop(
         assert found
         return str(found["Config"]["WorkingDir"])
 
-    yield Workshop(site, "docker", builder.build, contents, settings, told.__setitem__, pushing, pull)
+    yield Workshop(
+        site,
+        "docker",
+        builder.build,
+        contents,
+        settings,
+        told.__setitem__,
+        EngineImages(engine, "tests"),
+        pushing,
+        pull,
+    )
 
 
 async def test_the_stack_that_was_never_made_is_named_with_the_verb_that_makes_it(

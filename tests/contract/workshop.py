@@ -17,6 +17,7 @@ from services.build.adapters.images.recipes import Kitchen, platform_of
 from services.build.adapters.images.registry import Registry
 from services.build.adapters.images.rooms import Rooms
 from services.build.app.building import Built
+from services.build.app.keeping import Images
 from services.build.app.ports import Job, Output, Variables
 from services.build.domain.log import Lines
 from services.build.domain.model import Artifact, Build, BuildState
@@ -73,6 +74,8 @@ class Workshop:
     settings: Callable[[Artifact], Awaitable[dict[str, Any]]] = _nothing
     # Sets a variable of the machine's own.
     show_host: Callable[[str, str], None] = _show_nothing
+    # Where images lie, as a collection of this platform sees it.
+    store: Images | None = None
     # The same, with a registry to push to; and a way to get an image from there, which gives its working directory.
     pushing: Callable[[Registry], Workshop] | None = None
     pull: Callable[[str, Registry], Awaitable[str]] | None = None

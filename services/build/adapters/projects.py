@@ -39,6 +39,7 @@ class PeerProjects:
             start_command=settings.start_command,
             build_command=settings.build_command,
             test_command=settings.test_command,
+            builder=settings.builder,
             root_directory=settings.root_directory,
             kind=settings.kind,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
@@ -18,6 +18,7 @@ from services.build.app.keeping import (
     Disk,
     DiskUse,
     Garbage,
+    Images,
     Keep,
     Reports,
     Sweeping,
@@ -62,6 +63,7 @@ class Report:
     layers: int = 0
     services: int = 0
     blobs: Freed = field(default_factory=Freed)
+    images: Freed = field(default_factory=Freed)
     caches: Freed = field(default_factory=Freed)
     uploads: Freed = field(default_factory=Freed)
     # Artifacts that deploy runs and build does not know; while there are any, no blob is removed.
@@ -84,7 +86,7 @@ class Report:
     @property
     def files(self) -> Freed:
         """Everything removed from the disk."""
-        return self.blobs + self.caches + self.uploads
+        return self.blobs + self.images + self.caches + self.uploads
 
 
 class _RehearsedError(Exception):
@@ -104,6 +106,7 @@ class Collector:
     disk: Disk
     clock: Clock
     window: Window
+    images: Sequence[Images] = ()
     # One at a time, whoever asks.
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -157,7 +160,7 @@ class Collector:
 
     async def _round(self, days: int, cache_bytes: int, *, dry_run: bool) -> Report:
         keep = await self._keep(days)
-        rows, marked = await (self._rehearsed(keep) if dry_run else self._rows(keep))
+        rows, marked, held = await (self._rehearsed(keep) if dry_run else self._rows(keep))
         # Deploy runs what build does not know: one of them lost data, and a blob may be needed that no row speaks of.
         unknown = {one.artifact_digest for one in keep.needed if one.running and one.artifact_digest} - marked
         return replace(
@@ -165,10 +168,11 @@ class Collector:
             caches=await self._trim(cache_bytes, dry_run=dry_run),
             uploads=await self.caches.drop_cut_off(keep.uploaded_since, dry_run=dry_run),
             blobs=Freed() if unknown else await self._sweep(marked, dry_run=dry_run),
+            images=Freed() if unknown else await self._drop_images(held, dry_run=dry_run),
             unknown=tuple(sorted(unknown)),
         )
 
-    async def _rows(self, keep: Keep) -> tuple[Report, set[str]]:
+    async def _rows(self, keep: Keep) -> tuple[Report, set[str], set[str]]:
         rows = Report(
             log_lines=await _all(self.garbage.logs, keep),
             builds=await _all(self.garbage.builds, keep),
@@ -177,11 +181,11 @@ class Collector:
             layers=await _all(self.garbage.layers, keep),
             services=await _all(self.garbage.services, keep),
         )
-        return rows, await self.garbage.references()
+        return rows, await self.garbage.references(), await self.garbage.holders()
 
-    async def _rehearsed(self, keep: Keep) -> tuple[Report, set[str]]:
+    async def _rehearsed(self, keep: Keep) -> tuple[Report, set[str], set[str]]:
         """What would go and what would be left, seen in a transaction that is rolled back."""
-        found: tuple[Report, set[str]] = (Report(), set())
+        found: tuple[Report, set[str], set[str]] = (Report(), set(), set())
         with suppress(_RehearsedError):
             async with self.work():
                 found = await self._rows(keep)
@@ -209,6 +213,19 @@ class Collector:
         under_way = GRACE + timedelta(seconds=self.window.deadline)
         return await self.blobs.sweep(marked, since, self.clock.now() - under_way, dry_run=dry_run)
 
+    async def _drop_images(self, held: set[str], *, dry_run: bool) -> Freed:
+        """Removes images whose build is forgotten and that no artifact consists of."""
+        freed, since = Freed(), await self.garbage.began()
+        before = self.clock.now() - GRACE - timedelta(seconds=self.window.deadline)
+        for store in self.images:
+            for image in await store.made():
+                # Images older than the tables are another database's, which may be about to be restored.
+                if since <= image.created_at < before and not held & {image.build_id, *image.names}:
+                    if not dry_run:
+                        await store.remove(image)
+                    freed += Freed(1, image.size_bytes)
+        return freed
+
     async def _trim(self, most: int, *, dry_run: bool) -> Freed:
         freed = Freed()
         for cache in over(await self.caches.measure(), most):
@@ -230,6 +247,7 @@ def explained(report: Report, window: Window) -> tuple[Collected, ...]:
         ("dependencies", Freed(report.layers), f"cleared, or not used for {UNUSED_LAYERS.days} days{pressed}"),
         ("deleted services", Freed(report.services), "nothing is left of them"),
         ("blobs", report.blobs, "no source, artifact or dependency is made of them"),
+        ("images", report.images, "their builds are forgotten, and no artifact consists of them"),
         ("downloads", report.caches, f"caches of tools above their cap, least recently used first{pressed}"),
         ("uploads", report.uploads, "cut off more than a day ago"),
     )

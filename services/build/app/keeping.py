@@ -78,6 +78,10 @@ class Garbage(Protocol):
         """Digests of all blobs that a row speaks of, artifacts' own included."""
         ...
 
+    async def holders(self) -> set[str]:
+        """What an image stays for: ids of all builds, and references of images that artifacts consist of."""
+        ...
+
     async def began(self) -> datetime:
         """When these tables were made: no row of theirs can have spoken of what is older."""
         ...
@@ -137,4 +141,28 @@ class Reports(Protocol):
 
     async def last(self) -> Told | None:
         """The last one; None before the first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MadeImage:
+    """An image of this platform's own on this machine."""
+
+    id: str
+    # All of its names; what was only a stage on the way has none.
+    names: tuple[str, ...]
+    build_id: str
+    created_at: datetime
+    size_bytes: int
+
+
+class Images(Protocol):
+    """One store of images. Of what bears no label of this platform it knows nothing."""
+
+    async def made(self) -> list[MadeImage]:
+        """Every image of this platform's; none when the store is away, which the next collection looks at again."""
+        ...
+
+    async def remove(self, image: MadeImage) -> None:
+        """Removes it under all of its names; harmless when it is gone or in use."""
         ...

@@ -53,6 +53,7 @@ class CollectLoop:
             snapshots=report.snapshots,
             layers=report.layers,
             blobs=report.blobs.count,
+            images=report.images.count,
             caches=report.caches.count,
             uploads=report.uploads.count,
             bytes=files.bytes,

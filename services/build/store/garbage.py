@@ -114,6 +114,14 @@ class PostgresGarbage:
         )
         return {row["digest"] for row in rows}
 
+    async def holders(self) -> set[str]:
+        """What an image stays for: ids of all builds, and references of images that artifacts consist of."""
+        rows = await self._db.fetch(
+            "select id as name from builds union"
+            " select manifest -> 'image' ->> 'reference' from artifacts where manifest ? 'image'"
+        )
+        return {row["name"] for row in rows}
+
     async def began(self) -> datetime:
         """When these tables were made; a dump that is restored brings the time of the first ones along."""
         began: datetime = await self._db.fetchval("select min(applied_at) from migrations")

@@ -24,6 +24,7 @@ MIN_MEMORY: Final = 16 * MIB
 MAX_MEMORY: Final = 16 * 1024 * GIB
 RESTART_POLICIES: Final = ("on_failure", "always", "never")
 KINDS: Final = ("web", "worker")
+BUILDERS: Final = ("slug", "docker", "buildah")
 # Line breaks and tabs may stand in a command; nothing else that cannot be seen may.
 _CONTROL_IN_COMMAND: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")
@@ -56,6 +57,7 @@ class Settings:
     resources: Resources | None = None
     kind: str | None = None
     test_command: str | None = None
+    builder: str | None = None
 
     @property
     def is_worker(self) -> bool:
@@ -173,4 +175,5 @@ _CHECKS: Final[dict[str, Callable[..., object]]] = {
     "resources": _resources,
     "kind": _one_of(KINDS),
     "test_command": _command,
+    "builder": _one_of(BUILDERS),
 }

@@ -20,19 +20,19 @@ _INSERT: Final = """
     insert into service_settings (
         service_id, environment_id, workspace_id,
         start_command, build_command, root_directory, replicas, health_path, health_timeout, restart_policy,
-        restart_max_retries, drain_seconds, kind, test_command, cpu_request, memory_request, cpu_limit,
+        restart_max_retries, drain_seconds, kind, test_command, builder, cpu_request, memory_request, cpu_limit,
         memory_limit)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 """
 _COPY: Final = """
     insert into service_settings (
         service_id, environment_id, workspace_id,
         start_command, build_command, root_directory, replicas, health_path, health_timeout, restart_policy,
-        restart_max_retries, drain_seconds, kind, test_command, cpu_request, memory_request, cpu_limit,
+        restart_max_retries, drain_seconds, kind, test_command, builder, cpu_request, memory_request, cpu_limit,
         memory_limit)
     select service_id, $1, workspace_id,
         start_command, build_command, root_directory, replicas, health_path, health_timeout, restart_policy,
-        restart_max_retries, drain_seconds, kind, test_command, cpu_request, memory_request, cpu_limit,
+        restart_max_retries, drain_seconds, kind, test_command, builder, cpu_request, memory_request, cpu_limit,
         memory_limit
     from service_settings where environment_id = $2 and workspace_id = $3
 """
@@ -40,7 +40,8 @@ _UPDATE: Final = """
     update service_settings set
         start_command = $4, build_command = $5, root_directory = $6, replicas = $7, health_path = $8,
         health_timeout = $9, restart_policy = $10, restart_max_retries = $11, drain_seconds = $12, kind = $13,
-        test_command = $14, cpu_request = $15, memory_request = $16, cpu_limit = $17, memory_limit = $18
+        test_command = $14, builder = $15, cpu_request = $16, memory_request = $17, cpu_limit = $18,
+        memory_limit = $19
     where service_id = $1 and environment_id = $2 and workspace_id = $3
 """
 _NO_SETTINGS: Final = "delete from service_settings where service_id = $1 and workspace_id = $2"
@@ -54,7 +55,7 @@ _SETUPS: Final = """
         s.created_at as s_created_at, e.id as e_id, e.project_id as e_project_id, e.workspace_id as e_workspace_id,
         e.name as e_name, e.created_at as e_created_at, p.name as project_name, t.claimed_domain,
         t.start_command, t.build_command, t.root_directory, t.replicas, t.health_path, t.health_timeout,
-        t.restart_policy, t.restart_max_retries, t.drain_seconds, t.kind, t.test_command,
+        t.restart_policy, t.restart_max_retries, t.drain_seconds, t.kind, t.test_command, t.builder,
         t.cpu_request, t.memory_request, t.cpu_limit, t.memory_limit
     from service_settings t
     join services s on s.id = t.service_id and s.deleted_at is null

@@ -99,6 +99,15 @@ class Yard:
         await self.builds.add(build)
         return build
 
+    async def succeed(self, build: Build, artifact: Artifact) -> None:
+        """Ends a queued build with an artifact."""
+        now = self.clock.now()
+        await self.builds.claim(build.id, "run_1", now, now + timedelta(seconds=8))
+        await self.blobs.put_bytes(artifact.canonical())
+        lease = Lease(build.id, "run_1", 1)
+        await self.builds.finish(lease, BuildState.SUCCEEDED, now, artifact_digest=artifact.digest)
+        await self.artifacts.add(artifact, "wsp_1", now)
+
     async def build(self, content: str, service: str = "svc_1", *, failed: bool = False) -> str:
         """A build that has ended; gives its artifact's digest."""
         build, now = await self.queue(service, f"source of {content}"), self.clock.now()

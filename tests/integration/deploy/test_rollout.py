@@ -216,6 +216,16 @@ async def test_unknown_reference_fails_with_its_sentence(world: World) -> None:
     assert "api.B" in made.reason
 
 
+async def test_an_image_is_refused_with_what_is_missing_and_the_old_version_goes_on(world: World) -> None:
+    first = await deploy(world)
+    world.others.image = "lightrail/svc_a:bld_1"
+    made = await deploy(world, "sha256:2")
+    assert made.state is State.FAILED
+    assert "lightrail/svc_a:bld_1" in made.reason
+    assert "docker runtime" in made.reason
+    assert (await world.store.get(OWNER, first.id)).state is State.ACTIVE
+
+
 async def test_same_idempotency_key_gives_the_same_deployment(world: World) -> None:
     keyed = replace(UPLOAD, idempotency_key="once")
     made = [await world.commands.create(OWNER, keyed) for _ in range(3)]

@@ -46,6 +46,8 @@ class Others:
     variables: dict[str, str] = field(default_factory=lambda: {"NAME": "value"})
     secret_names: tuple[str, ...] = ()
     render_error: Exception | None = None
+    # The image that artifacts are; empty: they have layers.
+    image: str = ""
     origin: Source = field(default_factory=Source)
     # What exists in the workspace "wsp_a".
     alive: set[str] = field(default_factory=lambda: {"svc_a", "env_a", "prj_a"})
@@ -74,7 +76,7 @@ class Others:
         return "svc_a"
 
     async def artifact(self, ctx: Ctx, digest: str) -> Artifact:
-        return replace(ARTIFACT, digest=digest)
+        return replace(ARTIFACT, digest=digest, image=self.image)
 
     async def claim(self, ctx: Ctx, service: Service) -> str:
         return "http://web-production.localhost:8080"

@@ -20,6 +20,7 @@ EVERYTHING = {
     "start_command": "python app.py",
     "build_command": "make",
     "test_command": "make test",
+    "builder": "docker",
     "root_directory": "apps/web",
     "replicas": 3,
     "health_path": "/healthz",

@@ -11,6 +11,8 @@ from libs.cli.build import read_directory
 from libs.cli.main import main
 from libs.kernel.errors import Invalid
 from libs.plans.detect import make_plan
+from libs.plans.images.dockerfile import dockerfile
+from libs.plans.images.stacks import base_of
 from libs.plans.plan import PlanSettings
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -117,3 +119,28 @@ def test_a_bill_of_materials_is_printed_without_a_platform(capsys: pytest.Captur
     bill = json.loads(capsys.readouterr().out)
     assert bill["specVersion"] == "1.6"
     assert any(one["purl"].startswith("pkg:npm/express@") for one in bill["components"])
+
+
+def test_the_dockerfile_printed_is_the_one_that_is_followed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "plan", str(EXAMPLES / "guestbook-python"), "--dockerfile", "--stack", "official"]) == 0
+    plan = make_plan(read_directory(EXAMPLES / "guestbook-python"), PlanSettings(builder="docker"))
+    assert capsys.readouterr().out == dockerfile(plan, base_of("official", plan)).text
+
+
+def test_a_dockerfile_of_the_source_is_printed_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = 'FROM scratch\nCMD ["/x"]\n'
+    assert main(["build", "plan", str(made(tmp_path, {"Dockerfile": text})), "--dockerfile"]) == 0
+    assert capsys.readouterr().out == text
+
+
+def test_a_stack_without_a_dockerfile_is_a_contradiction(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "plan", str(EXAMPLES / "static-site"), "--stack", "debian"]) != 0
+    assert "--dockerfile" in capsys.readouterr().err
+
+
+def test_a_machine_without_a_stack_says_how_to_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LIGHTRAIL_HOME", str(tmp_path))
+    assert main(["platform", "stack", "list"]) == 0
+    assert "lr platform stack build" in capsys.readouterr().out

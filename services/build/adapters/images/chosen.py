@@ -11,6 +11,7 @@ from libs.plans.plan import BuildPlan
 from libs.plans.tree import Tree
 from services.build.adapters.slug import SlugBuilder
 from services.build.app.building import Built
+from services.build.app.keeping import Images
 from services.build.app.ports import Job, Output
 from services.build.domain.model import Artifact
 
@@ -38,6 +39,8 @@ class ChosenBuilder:
     # Whether what runs the results can run images.
     runs_images: bool
     own_secrets: frozenset[str] = frozenset()
+    # Where their images lie, for collections.
+    stores: tuple[Images, ...] = ()
 
     @property
     def secrets(self) -> frozenset[str]:

@@ -36,6 +36,7 @@ _PLAIN: Final = (
     "drain_seconds",
     "kind",
     "test_command",
+    "builder",
 )
 
 
@@ -127,6 +128,9 @@ class Settings(Asked):
     kind: Literal["web", "worker"] | None = None
     test_command: LongText | None = Field(
         default=None, description="Runs in what was built; when it fails, nothing is deployed. Null: no test."
+    )
+    builder: Literal["slug", "docker", "buildah"] | None = Field(
+        default=None, description="What builds. Null: what the source says, else the platform's own."
     )
 
     @classmethod

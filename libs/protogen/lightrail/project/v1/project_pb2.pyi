@@ -162,6 +162,7 @@ class Settings(_message.Message):
     RESOURCES_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     TEST_COMMAND_FIELD_NUMBER: _builtins.int
+    BUILDER_FIELD_NUMBER: _builtins.int
     start_command: _builtins.str
     build_command: _builtins.str
     root_directory: _builtins.str
@@ -180,6 +181,8 @@ class Settings(_message.Message):
     """web (default) or worker: a worker has no PORT and no route."""
     test_command: _builtins.str
     """Runs in what was built; when it fails, nothing is deployed. Unset: no test."""
+    builder: _builtins.str
+    """slug, docker or buildah; unset: what the source says, else the platform's own."""
     @_builtins.property
     def resources(self) -> _common_pb2.Resources: ...
     def __init__(
@@ -197,13 +200,16 @@ class Settings(_message.Message):
         resources: _common_pb2.Resources | None = ...,
         kind: _builtins.str | None = ...,
         test_command: _builtins.str | None = ...,
+        builder: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_build_command", b"_build_command", "_drain_seconds", b"_drain_seconds", "_health_path", b"_health_path", "_health_timeout", b"_health_timeout", "_kind", b"_kind", "_replicas", b"_replicas", "_restart_max_retries", b"_restart_max_retries", "_restart_policy", b"_restart_policy", "_root_directory", b"_root_directory", "_start_command", b"_start_command", "_test_command", b"_test_command", "build_command", b"build_command", "drain_seconds", b"drain_seconds", "health_path", b"health_path", "health_timeout", b"health_timeout", "kind", b"kind", "replicas", b"replicas", "resources", b"resources", "restart_max_retries", b"restart_max_retries", "restart_policy", b"restart_policy", "root_directory", b"root_directory", "start_command", b"start_command", "test_command", b"test_command"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_build_command", b"_build_command", "_builder", b"_builder", "_drain_seconds", b"_drain_seconds", "_health_path", b"_health_path", "_health_timeout", b"_health_timeout", "_kind", b"_kind", "_replicas", b"_replicas", "_restart_max_retries", b"_restart_max_retries", "_restart_policy", b"_restart_policy", "_root_directory", b"_root_directory", "_start_command", b"_start_command", "_test_command", b"_test_command", "build_command", b"build_command", "builder", b"builder", "drain_seconds", b"drain_seconds", "health_path", b"health_path", "health_timeout", b"health_timeout", "kind", b"kind", "replicas", b"replicas", "resources", b"resources", "restart_max_retries", b"restart_max_retries", "restart_policy", b"restart_policy", "root_directory", b"root_directory", "start_command", b"start_command", "test_command", b"test_command"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_build_command", b"_build_command", "_drain_seconds", b"_drain_seconds", "_health_path", b"_health_path", "_health_timeout", b"_health_timeout", "_kind", b"_kind", "_replicas", b"_replicas", "_restart_max_retries", b"_restart_max_retries", "_restart_policy", b"_restart_policy", "_root_directory", b"_root_directory", "_start_command", b"_start_command", "_test_command", b"_test_command", "build_command", b"build_command", "drain_seconds", b"drain_seconds", "health_path", b"health_path", "health_timeout", b"health_timeout", "kind", b"kind", "replicas", b"replicas", "resources", b"resources", "restart_max_retries", b"restart_max_retries", "restart_policy", b"restart_policy", "root_directory", b"root_directory", "start_command", b"start_command", "test_command", b"test_command"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_build_command", b"_build_command", "_builder", b"_builder", "_drain_seconds", b"_drain_seconds", "_health_path", b"_health_path", "_health_timeout", b"_health_timeout", "_kind", b"_kind", "_replicas", b"_replicas", "_restart_max_retries", b"_restart_max_retries", "_restart_policy", b"_restart_policy", "_root_directory", b"_root_directory", "_start_command", b"_start_command", "_test_command", b"_test_command", "build_command", b"build_command", "builder", b"builder", "drain_seconds", b"drain_seconds", "health_path", b"health_path", "health_timeout", b"health_timeout", "kind", b"kind", "replicas", b"replicas", "resources", b"resources", "restart_max_retries", b"restart_max_retries", "restart_policy", b"restart_policy", "root_directory", b"root_directory", "start_command", b"start_command", "test_command", b"test_command"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__build_command: _TypeAlias = _typing.Literal["build_command"]  # noqa: Y015
     _WhichOneofArgType__build_command: _TypeAlias = _typing.Literal["_build_command", b"_build_command"]  # noqa: Y015
+    _WhichOneofReturnType__builder: _TypeAlias = _typing.Literal["builder"]  # noqa: Y015
+    _WhichOneofArgType__builder: _TypeAlias = _typing.Literal["_builder", b"_builder"]  # noqa: Y015
     _WhichOneofReturnType__drain_seconds: _TypeAlias = _typing.Literal["drain_seconds"]  # noqa: Y015
     _WhichOneofArgType__drain_seconds: _TypeAlias = _typing.Literal["_drain_seconds", b"_drain_seconds"]  # noqa: Y015
     _WhichOneofReturnType__health_path: _TypeAlias = _typing.Literal["health_path"]  # noqa: Y015
@@ -226,6 +232,8 @@ class Settings(_message.Message):
     _WhichOneofArgType__test_command: _TypeAlias = _typing.Literal["_test_command", b"_test_command"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__build_command) -> _WhichOneofReturnType__build_command | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__builder) -> _WhichOneofReturnType__builder | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__drain_seconds) -> _WhichOneofReturnType__drain_seconds | None: ...
     @_typing.overload

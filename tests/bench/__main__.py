@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tests.bench import build, change, images, start
+from tests.bench import build, change, crowd, images, start
 from tests.bench.measure import Measure, keep, table
 from tests.e2e.platform import ROOT, Platform
 
@@ -24,6 +24,7 @@ def measure(topology: str, *, everything: bool) -> list[Measure]:
         if everything:
             found += told(asyncio.run(change.second_up(platform)))
             found += told(asyncio.run(change.thirty_deployments(platform)))
+            found += told(asyncio.run(crowd.eight_at_once(platform)))
     finally:
         platform.stop()
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from importlib import import_module
@@ -16,7 +17,7 @@ from prometheus_client import Counter, Histogram
 
 from libs.kernel.clock import Clock
 from libs.kernel.context import Actor, Ctx
-from libs.kernel.errors import Denied, Failure
+from libs.kernel.errors import Denied, Failure, Unavailable
 from libs.rpc.authorization import permits, rule
 from libs.rpc.client import OPTIONS
 from libs.rpc.context import acting
@@ -33,6 +34,8 @@ STREAM_SECONDS: Final = Histogram(
     buckets=(0.01, 0.1, 1, 10, 60, 600, 3600),
 )
 STREAMED: Final = Counter("lightrail_rpc_streamed_total", "Messages sent in streams.", ["method"])
+# A disk without room is no bug.
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Turns a credential that is no signed identity (an API token, a session) into the actor it stands for.
 Exchange = Callable[[str, str], Awaitable[Actor]]
 Servicer = tuple[Callable[[Any, grpc.aio.Server], None], object]
@@ -144,6 +147,10 @@ class _Door(grpc.aio.ServerInterceptor):
                 code = code_of(failure)
                 await self._refuse(method, failure, context)
             except Exception as error:
+                if isinstance(error, OSError) and error.errno in _FULL:
+                    full = Unavailable("The disk of the platform is full.", hint="Free some space, then try again.")
+                    code = code_of(full)
+                    await self._refuse(method, full, context)
                 code = grpc.StatusCode.INTERNAL
                 await self._crash(method, error, context)
                 raise

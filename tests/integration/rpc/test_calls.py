@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
@@ -61,6 +63,8 @@ class Servicer(build_pb2_grpc.BuildServiceServicer):
                 await self.next.call(stub.GetBuild, asked, current(), timeout=60)
             case "missing":
                 raise NotFound("There is no such build.")
+            case "full":
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/inside")
         return build_pb2.GetBuildResponse()
 
     async def StreamBuildLog(
@@ -155,6 +159,12 @@ async def test_a_server_that_hangs_is_cut_off_with_a_sentence_and_told_to_stop(w
         await world.get("hangs", platform("test"), timeout=0.3)
     assert caught.value.hint == "Try again in a moment."
     await eventually(lambda: world.first.cancelled == 1)
+
+
+async def test_a_full_disk_is_a_sentence_and_no_bug(world: World) -> None:
+    with pytest.raises(Unavailable) as caught:
+        await world.get("full", platform("test"))
+    assert str(caught.value) == "The disk of the platform is full. Free some space, then try again."
 
 
 async def test_a_server_behind_a_server_is_told_to_stop_too(world: World) -> None:

@@ -171,7 +171,7 @@ class BuildahBuilder:
 
     def _words(self, recipe: Recipe, name: str) -> Sequence[str]:
         words = ["bud", "--isolation", "chroot", "--layers", "--format", "oci", "--network", self.network or "host"]
-        words += ["--file", str(recipe.dockerfile)]
+        words += [*recipe.caching, "--file", str(recipe.dockerfile)]
         ignore = recipe.dockerfile.with_name("Dockerfile.dockerignore")
         words += ["--ignorefile", str(ignore)] if ignore.exists() else []
         words += ["--tag", name] if name else []

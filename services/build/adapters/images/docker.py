@@ -86,7 +86,7 @@ class DockerBuilder:
             raise teller.fault(progress.failed, progress.code, progress.last)
 
     def _words(self, recipe: Recipe, name: str) -> Sequence[str]:
-        words = ["build", "--progress=plain", "--file", str(recipe.dockerfile)]
+        words = ["build", "--progress=plain", *recipe.caching, "--file", str(recipe.dockerfile)]
         words += ["--tag", name] if name else []
         words += [word for pair in recipe.labels.items() for word in ("--label", "=".join(pair))]
         words += [word for pair in recipe.arguments.items() for word in ("--build-arg", "=".join(pair))]

@@ -8,7 +8,7 @@ import re
 import secrets
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +60,13 @@ class Recipe:
     # Sentences for the log.
     notes: tuple[str, ...]
     own: bool
+    # No layer of an earlier build is taken over.
+    fresh: bool = False
+
+    @property
+    def caching(self) -> tuple[str, ...]:
+        """What the engine's program is told about layers of earlier builds; Docker's and Buildah's word is one."""
+        return ("--no-cache",) if self.fresh else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,13 @@ class Kitchen:
 
     def prepare(self, job: Job, plan: BuildPlan) -> Recipe:
         """Writes everything down. BuildFault when the stack has nothing for this plan. Blocks."""
+        recipe = self._prepared(job, plan)
+        if not job.fresh:
+            return recipe
+        said = "NO_CACHE is set: no layer of an earlier build is used; downloads of package managers are."
+        return replace(recipe, fresh=True, notes=(said, *recipe.notes))
+
+    def _prepared(self, job: Job, plan: BuildPlan) -> Recipe:
         root = self.work.of(job.build.id)
         context = root / "source" / plan.root_directory if plan.root_directory else root / "source"
         place = root / "image"

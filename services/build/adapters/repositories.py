@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
+
+import zstandard
 
 from libs.blobs.archive import ArchiveLimits, pack
 from libs.git.refs import HEADS, TAGS, is_commit, may_be_commit
@@ -37,6 +41,7 @@ LOOK: Final = 1.0
 _POINTER: Final = b"version https://git-lfs.github.com/spec/"
 _LARGEST_POINTER: Final = 1024
 _SHOWN: Final = 3
+_CHUNK: Final = 1024 * 1024
 _LONGEST_WORDS: Final = 200
 
 
@@ -286,15 +291,27 @@ class GitRepositories:
             await visit.output.say(STEP, f"note: {what} of Git LFS ({shown}). {advice}")
 
     async def _packed(self, visit: _Visit) -> tuple[str, int]:
-        out = visit.folder / "source.tar.zst"
+        packed, out = visit.folder / "source.tar.zst", visit.folder / "source.tar.gz"
         try:
-            await asyncio.to_thread(pack, visit.folder / "tree", out, skip=_is_git, limits=self.limits)
+            await asyncio.to_thread(pack, visit.folder / "tree", packed, skip=_is_git, limits=self.limits)
+            await asyncio.to_thread(_as_upload, packed, out)
             return await self.archives.keep(out)
         except Failure as failure:
             raise BuildFault(str(failure)) from failure
 
 
 _FETCH: Final = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-commit-graph", "--force")
+
+
+def _as_upload(packed: Path, out: Path) -> None:
+    """Packs it as uploads are packed, which every reader of sources knows; the same files give the same bytes."""
+    with (
+        packed.open("rb") as file,
+        zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as plain,
+        out.open("wb") as raw,
+        gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=1, mtime=0) as squeezed,
+    ):
+        shutil.copyfileobj(plain, squeezed, _CHUNK)
 
 
 def _is_git(path: str) -> bool:

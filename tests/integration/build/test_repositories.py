@@ -14,6 +14,7 @@ from libs.outbound.addresses import NOTHING, Allowance, parse_allowance
 from libs.plans.faults import BuildFault
 from libs.runtime.clock import SystemClock
 from libs.sandbox.spec import Limits
+from libs.scan.worker import survey_archive
 from services.build.adapters.archives import archive_limits
 from services.build.adapters.git import Git
 from services.build.adapters.remotes import Remotes
@@ -109,6 +110,9 @@ async def test_a_branch_a_tag_and_any_commit_are_fetched_without_the_repository_
     found = await fetcher.fetch(GitWish(url, "refs/heads/side/one"))
     assert (found.commit.message, found.commit.author) == ("Third", "Ada")
     assert await fetcher.files(found) == {"main.py": "print(2)\n", "lib/deep.py": "x = 1\n"}
+    # It is an archive like an upload: the survey of sources, which knows plain Python's formats, reads it.
+    surveyed = await asyncio.to_thread(survey_archive, await fetcher.site.blobs.path(found.digest))
+    assert surveyed.document()
     # The same commit is the same snapshot, whenever it is fetched.
     assert (await fetcher.fetch(GitWish(url, third))).digest == found.digest
     for unknown in ("nowhere", "abcdef1234"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 from pathlib import Path
@@ -11,6 +12,10 @@ from tests.bench.measure import Measure, keep, table
 from tests.e2e.platform import ROOT, Platform
 
 FILE = ROOT / ".cache" / "bench.json"
+BENCHES = (
+    "builds (slug, images); then a platform of each topology: its start from cold and from warm data, its memory and "
+    "CPU when idle; and in one process also a second lr up, thirty deployments under load, eight builds at once"
+)
 
 
 def measure(topology: str, *, everything: bool) -> list[Measure]:
@@ -39,10 +44,12 @@ def told(measures: list[Measure]) -> list[Measure]:
 
 def main() -> int:
     """Measures builds, then both topologies; 1 when a budget is broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=f"Measures, in this order: {BENCHES}.")
+    parser.add_argument("file", nargs="?", type=Path, default=FILE, help="where the numbers go as JSON")
+    file: Path = parser.parse_args().file
     built = [*told(asyncio.run(build.slug())), *told(images.images())]
     measures = [*built, *measure("all", everything=True), *measure("split", everything=False)]
     sys.stdout.write(table(measures) + "\n")
-    file = Path(sys.argv[1]) if len(sys.argv) > 1 else FILE
     keep(measures, file)
     sys.stdout.write(f"\nwritten to {file}\n")
     return 0 if all(row.kept for row in measures) else 1

@@ -65,7 +65,7 @@ async def test_names_are_checked_and_unique_among_siblings(api: Api) -> None:
 
 async def test_a_caller_with_several_workspaces_says_which(api: Api) -> None:
     both = member(api.workspace, "wsp_2")
-    await api.refused(NotFound, "CreateProject", both, name="shop")
+    await api.refused(Invalid, "CreateProject", both, name="shop")
     made = await api.call("CreateProject", both, name="shop", workspace_id="wsp_2")
     assert made.project.workspace_id == "wsp_2"
     listed = await api.call("ListProjects", both)

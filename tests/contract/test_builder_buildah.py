@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -84,6 +85,10 @@ async def workshop(
         pushing,
         pull,
     )
+    # What was cut off leaves nothing behind.
+    for number in range(9):
+        await builder.clean(f"bld_{number}")
+    assert not json.loads((await builder.ask("containers", "--json")).out or "[]")
 
 
 async def test_command_that_takes_more_memory_than_it_may_is_told_the_limit(

@@ -78,6 +78,9 @@ class BuildahBuilder:
     network: str = ""
     registry: Registry | None = None
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # Builds under way, and whether one was cut off: it leaves its working containers in the store, mounted.
+    _busy: set[str] = field(default_factory=set)
+    _cut_off: list[bool] = field(default_factory=lambda: [True])
     # The storage driver that works here, once it is known.
     _storage: list[str] = field(default_factory=list)
 
@@ -100,6 +103,11 @@ class BuildahBuilder:
     async def clean(self, build_id: str) -> None:
         """Ends what a killed process of this build's left."""
         await self.rooms.end(build_id)
+        self._busy.discard(build_id)
+        async with self._loading:
+            if self._cut_off and not self._busy and (self.home / "root").is_dir():
+                await self.ask("rm", "--all")
+                self._cut_off.clear()
 
     async def run(self, job: Job, recipe: Recipe, name: str, output: Output) -> None:
         """Builds a recipe's target; without a name only to see whether it can be built. BuildFault when it cannot."""
@@ -110,6 +118,9 @@ class BuildahBuilder:
                 await teller.tell(event)
 
         argv = [*await self._program(), *self._words(recipe, name)]
+        async with self._loading:
+            self._busy.add(job.build.id)
+            self._cut_off[:] = [True]
         async with self.rooms.room(job.build.id) as group:
             code = await follow(argv, self._environment(recipe.inherited), hear, doors=group.doors if group else ())
             oom = group.oom() if group else False

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from libs.kernel.clock import Clock
-from libs.kernel.errors import Unavailable
+from libs.kernel.errors import Failure, Unavailable
 from libs.plans.faults import BuildFault
 from services.build.app.building import Builder
 from services.build.app.pipeline import Attempt, Pipeline
@@ -26,6 +27,7 @@ LEASE: Final = 8.0
 RENEW: Final = 2.0
 # Seconds between two looks whether the build was called off.
 LOOK: Final = 0.5
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,8 @@ class BuildRunner:
         except Exception as error:  # noqa: BLE001 - any other fault is the platform's: told apart here, raised in run()
             if isinstance(error, TimeoutError) and time.expired():
                 return Fault(f"The build took longer than {_minutes(self.deadline)}, so it was stopped.")
-            return Broken(error)
+            said = _for_good(error)
+            return Fault(said) if said else Broken(error)
 
     async def _watch(self, lease: Lease, work: asyncio.Task[Result | Fault | Needless | Broken]) -> None:
         """Keeps the lease, and stops the work when it is lost."""
@@ -233,6 +236,16 @@ def _how(outcome: Result | Fault | Needless | Broken | None) -> str:
     if isinstance(outcome, Result):
         return "succeeded"
     return "skipped" if isinstance(outcome, Needless) else "failed"
+
+
+def _for_good(error: Exception) -> str:
+    """What a person is told of a failure that another try at once would only meet again; empty: it is worth one."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return (
+            "The disk that holds the platform's data is full, so the build stopped. Make room on it"
+            " (lr platform collect removes what nobody needs), then deploy again."
+        )
+    return str(error) if isinstance(error, Failure) and not isinstance(error, Unavailable) else ""
 
 
 def _minutes(seconds: float) -> str:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import re
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from libs.db import Database
+from libs.kernel.errors import Exhausted
 from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan, PlanSettings
 from libs.reconcile import Driver
@@ -72,6 +75,24 @@ async def test_a_platforms_failure_is_tried_again_then_given_up(world: World) ->
     assert done.state is BuildState.FAILED
     assert "the disk is on fire" in done.reason
     assert await world.told(build) == ["started", "failed"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), Exhausted("The disk that holds the blobs is full.")],
+    ids=["met by the builder", "met by the store"],
+)
+async def test_a_full_disk_ends_a_build_at_once_in_a_sentence(world: World, error: Exception) -> None:
+    async def full(_job: Job, _plan: BuildPlan, _output: Output) -> None:
+        raise error
+
+    world.builder.script = full
+    build = await world.request()
+    await world.drive()
+    done = await world.now(build)
+    assert (done.state, done.attempt) == (BuildState.FAILED, 1)
+    assert re.match(r"The disk that holds .* is full", done.reason)
+    assert "Errno" not in "".join(await world.texts(build))
 
 
 async def test_a_build_that_takes_too_long_is_stopped_and_says_so(db: Database) -> None:

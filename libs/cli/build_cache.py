@@ -64,6 +64,7 @@ async def clear(*, service: ServiceName = None, tool: Tool = None, as_json: Json
 async def _meant(client: Client, service: str | None) -> tuple[str, str, dict[str, str]]:
     """The workspace, the service when one is named, and names of services by their ids."""
     found = await target.find(client, service=service)
-    project = await client.project(found.project_id)
+    with target.may_be_gone():
+        project = await client.project(found.project_id)
     names = {one.id: one.name for one in await client.services(found.project_id)}
     return project.workspace_id, found.service_id if service else "", names

@@ -7,7 +7,7 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from libs.cli import screen, session, store, target
+from libs.cli import screen, session, target
 from libs.cli.session import EnvironmentName, Json, ServiceName
 from libs.kernel.errors import Conflict, Invalid, NotFound
 
@@ -28,12 +28,12 @@ async def init(*, name: str | None = None, workspace: str | None = None, as_json
         Id of the workspace, when you have several.
     """
     place = Path.cwd().resolve()
-    already = store.link(session.api(), place)
-    if already is not None and already.directory == str(place):
-        raise Conflict(
-            f"{place} is linked to {already.project_name} already.", hint="Link it to another with: lr link."
-        )
     async with session.connect() as client:
+        already = await target.living_link(client, place)
+        if already is not None and already.directory == str(place):
+            raise Conflict(
+                f"{place} is linked to {already.project_name} already.", hint="Link it to another with: lr link."
+            )
         project = await client.create_project(name or target.name_of(place), workspace_id=workspace)
     target.keep(target.of_project(project), place)
     if as_json:
@@ -128,12 +128,13 @@ async def settings(
     """
     async with session.connect() as client:
         found = await target.find(client)
-        if scan_policy is None and scan_severity is None:
-            project = await client.project(found.project_id)
-        else:
-            project = await client.update_project(
-                found.project_id, scan_policy=scan_policy, scan_severity=scan_severity
-            )
+        with target.may_be_gone():
+            if scan_policy is None and scan_severity is None:
+                project = await client.project(found.project_id)
+            else:
+                project = await client.update_project(
+                    found.project_id, scan_policy=scan_policy, scan_severity=scan_severity
+                )
     if as_json:
         screen.emit(project)
     else:
@@ -147,10 +148,11 @@ async def status(*, environment: EnvironmentName = None, as_json: Json = False) 
     """Show the linked project's services: their newest deployment and where they answer."""
     async with session.connect() as client:
         found = await target.find(client, environment=environment)
-        services, deployments = await asyncio.gather(
-            client.services(found.project_id, environment_id=found.environment_id),
-            client.deployments(project_id=found.project_id, environment_id=found.environment_id, limit=200),
-        )
+        with target.may_be_gone():
+            services, deployments = await asyncio.gather(
+                client.services(found.project_id, environment_id=found.environment_id),
+                client.deployments(project_id=found.project_id, environment_id=found.environment_id, limit=200),
+            )
     newest: dict[str, Deployment] = {}
     live: dict[str, Deployment] = {}
     for row in deployments:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -84,7 +85,9 @@ async def sbom(
     if directory is not None:
         return sbom_of_directory(directory)
     if what and not _is_id(what):
-        raise Invalid(f"“{what}” is no id of a build or a deployment.", hint=f"For a directory: --dir {what}")
+        raise Invalid(
+            f"“{what}” is no id of a build or a deployment.", hint=f"For a directory: --dir {shlex.quote(what)}"
+        )
     async with session.connect() as client:
         found = await builds.find(client, what, service=service, environment=environment)
         screen.say((await client.sbom(found.id)).decode().rstrip("\n"))

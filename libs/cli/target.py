@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from libs.cli import session, store
 from libs.kernel.errors import Conflict, Invalid, NotFound
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from libs.sdk.models import Environment, Project, Service
 
 _NO_NAME = re.compile(r"[^a-z0-9]+")
+_OLD_LINK: Final = "If the directory's link is old: lr link links it again, lr init makes a new project for it."
 
 
 class _Named(Protocol):
@@ -52,11 +54,13 @@ async def find(
     """
     found = await _scope(client, (place or Path.cwd()).resolve())
     if environment:
-        project = await client.project(found.project_id)
+        with may_be_gone():
+            project = await client.project(found.project_id)
         chosen = pick(project.environments, environment, f"environment in {found.project_name}")
         found = _with_environment(found, chosen)
     if service:
-        services = await client.services(found.project_id, environment_id=found.environment_id)
+        with may_be_gone():
+            services = await client.services(found.project_id, environment_id=found.environment_id)
         return with_service(found, pick(services, service, f"service in {found.project_name}"))
     return found
 
@@ -68,13 +72,35 @@ async def find_service(
     found = await find(client, service=service, environment=environment, place=place)
     if found.service_id:
         return found
-    services = await client.services(found.project_id, environment_id=found.environment_id)
+    with may_be_gone():
+        services = await client.services(found.project_id, environment_id=found.environment_id)
     if len(services) == 1:
         return with_service(found, services[0])
     if not services:
         raise NotFound(f"{found.project_name} has no service yet.", hint="Make one with: lr up --new NAME")
     names = ", ".join(row.name for row in services)
     raise Invalid(f"{found.project_name} has several services: {names}.", hint="Say which with --service NAME.")
+
+
+@contextmanager
+def may_be_gone() -> Iterator[None]:
+    """Runs what asks for a linked project or service; its NotFound says how to link anew."""
+    try:
+        yield
+    except NotFound as failure:
+        raise NotFound(failure.message, hint=failure.hint or _OLD_LINK) from failure
+
+
+async def living_link(client: Client, place: Path) -> store.Link | None:
+    """The link that covers a directory; None when there is none, or its project is gone."""
+    link = store.link(session.api(), place)
+    if link is None:
+        return None
+    try:
+        await client.project(link.project_id)
+    except NotFound:
+        return None
+    return link
 
 
 def pick(rows: Sequence[NamedT], wanted: str, what: str) -> NamedT:

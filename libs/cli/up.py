@@ -15,6 +15,7 @@ from libs.cli import pack, screen, session, store, target
 from libs.cli.session import EnvironmentName, Json, ServiceName
 from libs.cli.target import Target
 from libs.kernel.errors import Conflict, Invalid, NotFound
+from libs.kernel.names import service_name
 from libs.kernel.units import show_bytes
 
 if TYPE_CHECKING:
@@ -115,7 +116,8 @@ async def _chosen(
 
 
 async def _service_of(client: Client, found: Target, place: Path) -> Target:
-    services = await client.services(found.project_id, environment_id=found.environment_id)
+    with target.may_be_gone():
+        services = await client.services(found.project_id, environment_id=found.environment_id)
     if len(services) == 1:
         return target.with_service(found, services[0])
     if services:
@@ -139,8 +141,9 @@ async def _service_of(client: Client, found: Target, place: Path) -> Target:
 
 async def _made(client: Client, place: Path, name: str, environment: str | None) -> Target:
     """A service of this name in the linked project, else in a new project; the directory is linked to it."""
-    link = store.link(session.api(), place)
-    if link is not None:
+    # Refused before anything is made: a project may be called what a service may not.
+    name = service_name(name)
+    if await target.living_link(client, place) is not None:
         found = await target.find(client, environment=environment, place=place)
         services = await client.services(found.project_id, environment_id=found.environment_id)
         there = [row for row in services if row.name == name]
@@ -169,10 +172,11 @@ async def _deploy(client: Client, chosen: Target, packed: pack.Packed, *, as_jso
     shown = _Progress(packed.size, silent=as_json or not screen.is_terminal())
     began = time.monotonic()
     try:
-        snapshot = await client.upload_snapshot(chosen.service_id, packed.file, packed.size, progress=shown)
-    except NotFound as failure:
+        with target.may_be_gone():
+            snapshot = await client.upload_snapshot(chosen.service_id, packed.file, packed.size, progress=shown)
+    except NotFound:
         shown.clear()
-        raise NotFound(failure.message, hint="The directory's link is old; link it again with: lr link") from failure
+        raise
     took = time.monotonic() - began
     if as_json:
         screen.emit_line({"type": "snapshot", "id": snapshot.id, "files": packed.files, "size_bytes": packed.size})

@@ -7,10 +7,14 @@ cannot be written to any more, so that the mark does nothing.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]  # it brings no types
 
 _TOPOLOGY = re.compile(r"\[(all|split)[-\]]")
+
+# They share the stack that images are built on.
+OF_IMAGES: Final = frozenset(f"tests/contract/test_builder_{driver}.py" for driver in ("docker", "buildah"))
 
 
 class Grouped(LoadScopeScheduling):  # type: ignore[misc]  # the same
@@ -22,10 +26,12 @@ class Grouped(LoadScopeScheduling):  # type: ignore[misc]  # the same
 
 
 def group_of(nodeid: str) -> str:
-    """Gives a module of chaos tests, a topology of end-to-end tests, or the test itself."""
+    """Gives a module of chaos tests, a topology of end-to-end tests, all builders of images, or the test itself."""
     module, _, name = nodeid.partition("::")
     if module.startswith("tests/chaos/"):
         return module
+    if module in OF_IMAGES:
+        return "images"
     if module.startswith("tests/e2e/") and (found := _TOPOLOGY.search(name)):
         return f"tests/e2e[{found[1]}]"
     return nodeid

@@ -26,7 +26,7 @@ from tests.contract.workshop import Workshop, kitchen_of, rooms_of
 from tests.integration.build.sites import Site
 
 # They share one stack with the tests of other builders.
-pytestmark = [pytest.mark.xdist_group("images"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 HOG = "python3 -c \"x = b'1' * 600_000_000; print(len(x))\""
 
 

@@ -25,7 +25,7 @@ from tests.contract.workshop import Workshop, kitchen_of, rooms_of
 from tests.integration.build.sites import Site
 
 # One engine and one stack for all of them.
-pytestmark = [pytest.mark.xdist_group("images"), pytest.mark.timeout(400)]
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest_asyncio.fixture

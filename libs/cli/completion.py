@@ -6,9 +6,10 @@ from typing import Literal
 
 from libs.cli import screen
 from libs.cli.main import build
+from libs.cli.session import Json
 
 
-def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+def completion(shell: Literal["bash", "zsh", "fish"], /, *, as_json: Json = False) -> int:
     """Print a completion script, as for: lr completion bash > ~/.local/share/bash-completion/completions/lr.
 
     Parameters
@@ -16,5 +17,9 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     shell
         Which shell it is for.
     """
-    screen.say(build().generate_completion(prog_name="lr", shell=shell))
+    script = build().generate_completion(prog_name="lr", shell=shell)
+    if as_json:
+        screen.emit({"shell": shell, "script": script})
+    else:
+        screen.say(script)
     return 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 
 from libs.cli import screen, session, target
+from libs.cli.leaving import Leaving
 from libs.cli.session import EnvironmentName, Json, ServiceName
 from libs.kernel.errors import Invalid, NotFound
 
@@ -83,7 +84,9 @@ async def redeploy(
         if deployment is None:
             found = await target.find_service(client, service=service, environment=environment)
             deployment = (await _all_of(client, found, 1))[0].id
-        made = await client.redeploy(target.deployment_id(deployment))
+        with Leaving(as_json=as_json) as leaving:
+            leaving.asking()
+            made = await client.redeploy(target.deployment_id(deployment))
         return await _followed(client, made, detach=detach, as_json=as_json)
 
 
@@ -106,7 +109,9 @@ async def rollback(
         if deployment is None:
             found = await target.find_service(client, service=service, environment=environment)
             deployment = _before(await _all_of(client, found, _WINDOW)).id
-        made = await client.rollback(target.deployment_id(deployment))
+        with Leaving(as_json=as_json) as leaving:
+            leaving.asking()
+            made = await client.rollback(target.deployment_id(deployment))
         return await _followed(client, made, detach=detach, as_json=as_json)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from cyclopts import App, CycloptsError
+# Nothing else here: Ctrl-C during an import outside of `main` is a traceback.
+if TYPE_CHECKING:
+    from cyclopts import App
 
-from libs.kernel.errors import Denied, Failure
+    from libs.kernel.errors import Failure
 
 _HERE: Final = "libs.cli"
 # Name, where it lives, its one line in the list of commands.
@@ -45,6 +47,8 @@ _GROUPS: Final = (
 
 def build() -> App:
     """The command line as a whole."""
+    from cyclopts import App  # noqa: PLC0415 - see above
+
     app = App(
         name="lr",
         help="Lightrail: push code, get a live URL, on a machine you own.",
@@ -62,37 +66,51 @@ def build() -> App:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; its exit code is 0 only when it did what was asked."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
     try:
-        result = build()(arguments, print_error=True, exit_on_error=False)
-    except CycloptsError:
-        return 2
-    except Failure as failure:
-        return _failed(failure, as_json=as_json)
+        return _run(list(sys.argv[1:] if argv is None else argv))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # The reader has gone, as in `| head`: nothing more to say, to anyone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _run(arguments: list[str]) -> int:
+    from cyclopts import CycloptsError  # noqa: PLC0415 - see above
+
+    from libs.kernel.errors import Failure  # noqa: PLC0415 - see above
+
+    as_json = "--json" in (arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    try:
+        result = build()(arguments, print_error=not as_json, exit_on_error=False)
+    except CycloptsError as error:
+        if as_json:
+            _emit_error("invalid", str(error), "See: lr --help")
+        return 2
+    except Failure as failure:
+        return _failed(failure, as_json=as_json)
     return result if isinstance(result, int) else 0
 
 
 def _failed(failure: Failure, *, as_json: bool) -> int:
+    from libs.kernel.errors import Denied  # noqa: PLC0415 - see above
+
     hint = failure.hint
     if isinstance(failure, Denied) and failure.unauthenticated and "lr login" not in str(failure):
         hint = "Sign in with: lr login"
     if as_json:
-        from libs.cli import screen  # noqa: PLC0415 - only when it is needed
-
-        screen.emit_line(
-            {"error": {"kind": failure.kind, "message": failure.message, "hint": hint, "field": failure.field}}
-        )
+        _emit_error(failure.kind, failure.message, hint, failure.field)
     else:
         sys.stdout.flush()
         sys.stderr.write(f"{failure.message}{f' {hint}' if hint else ''}\n")
     return 1
+
+
+def _emit_error(kind: str, message: str, hint: str | None, field: str | None = None) -> None:
+    from libs.cli import screen  # noqa: PLC0415 - only when it is needed
+
+    screen.emit_line({"error": {"kind": kind, "message": message, "hint": hint, "field": field}})
 
 
 def _version() -> str:

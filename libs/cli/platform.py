@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from libs.cli import platform_start, platform_view, screen
+from libs.cli.platform_start import Supervisor
 from libs.cli.session import Json
 from libs.embedded import record, status
 from libs.embedded.home import Home
@@ -46,20 +47,41 @@ def up(
     topology
         "all": every service in one process (default). "split": each in its own.
     """
+    launched: list[Supervisor] = []
     with _machine():
-        began = time.monotonic()
         wanted = platform_start.configured(topology)
-        home = Home(wanted.home)
-        ready, is_new = platform_start.start(wanted, _quiet if as_json else screen.say)
-        took = time.monotonic() - began
-        setup = platform_start.setup_url(ready, wanted)
-        if as_json:
-            screen.emit({**_summary(wanted), "started": is_new, "seconds": round(took, 3), "setup_url": setup})
-        else:
-            platform_view.announce(status.look(wanted), is_new=is_new, seconds=took, setup_url=setup)
-            if not is_new and topology and ready.topology != wanted.topology:
-                screen.say(f"Its topology is {ready.topology}. To change it: lr platform down, then up again.")
-        return 0 if detach or not is_new else _stay(home, ready)
+        try:
+            return _up(wanted, launched, detach=detach, topology=topology, as_json=as_json)
+        except KeyboardInterrupt:
+            _leave(Home(wanted.home), launched, detach=detach)
+            raise
+
+
+def _leave(home: Home, launched: list[Supervisor], *, detach: bool) -> None:
+    """Stops what this call launched, unless it was to run in the background; says what goes on."""
+    if launched and not detach:
+        screen.note("\nStopping what was started.")
+        platform_start.end(launched[0])
+        screen.note("Stopped.")
+    elif launched or record.running(home):
+        screen.note("\nThe platform goes on by itself. Look: lr platform status")
+    else:
+        screen.note("\nNothing was started.")
+
+
+def _up(wanted: Settings, launched: list[Supervisor], *, detach: bool, topology: str | None, as_json: bool) -> int:
+    """Starts the platform; puts the supervisor into `launched` as soon as there is a new one."""
+    began = time.monotonic()
+    ready, is_new = platform_start.start(wanted, _quiet if as_json else screen.say, launched)
+    took = time.monotonic() - began
+    setup = platform_start.setup_url(ready, wanted)
+    if as_json:
+        screen.emit({**_summary(wanted), "started": is_new, "seconds": round(took, 3), "setup_url": setup})
+    else:
+        platform_view.announce(status.look(wanted), is_new=is_new, seconds=took, setup_url=setup)
+        if not is_new and topology and ready.topology != wanted.topology:
+            screen.say(f"Its topology is {ready.topology}. To change it: lr platform down, then up again.")
+    return 0 if detach or not is_new else _stay(Home(wanted.home), ready, as_json=as_json)
 
 
 @app.command
@@ -100,7 +122,7 @@ def logs(
     lines: Annotated[int, Parameter(name=["--lines", "-n"])] = 100,
     as_json: Json = False,
 ) -> int:
-    """Print what a part of the platform wrote.
+    """Print what a part of the platform wrote; services that share a process share a log, “services”.
 
     Parameters
     ----------
@@ -116,7 +138,7 @@ def logs(
         log = _log_of(part, Home(wanted.home))
         for line in platform_view.lines_of(log, lines, follow=follow):
             if as_json:
-                screen.emit_line({"part": part, "line": line})
+                screen.emit_line({"part": log.stem, "line": line})
             else:
                 screen.say(line)
         return 0
@@ -144,9 +166,10 @@ def reset(*, yes: Annotated[bool, Parameter(negative="")] = False, as_json: Json
         return 0
 
 
-def _stay(home: Home, ready: Record) -> int:
+def _stay(home: Home, ready: Record, *, as_json: bool) -> int:
     """Waits with the platform in the foreground: a signal stops it, and its end is ours."""
-    screen.say("Ctrl-C stops it.")
+    if not as_json:
+        screen.note("Ctrl-C stops it.")
     descriptor = ready.supervisor.attach()
     if descriptor is None:
         return 1

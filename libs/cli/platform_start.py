@@ -27,6 +27,7 @@ _FIRST_WORD_SECONDS = 30.0
 # Services get 10 s, Envoy 10, NATS 10, PostgreSQL 20, and a kill 10 each.
 _STOP_SECONDS = 120.0
 Tell = Callable[[str], None]
+Supervisor = subprocess.Popen[bytes]
 
 
 def configured(topology: str | None) -> Settings:
@@ -35,9 +36,10 @@ def configured(topology: str | None) -> Settings:
     return replace(found, topology=settings.parse_topology(topology)) if topology else found
 
 
-def start(wanted: Settings, tell: Tell) -> tuple[Record, bool]:
+def start(wanted: Settings, tell: Tell, launched: list[Supervisor] | None = None) -> tuple[Record, bool]:
     """Returns the record of a platform that is ready, and whether this call started it.
 
+    The supervisor that this call starts is put into `launched` before it is waited for.
     Conflict when the port is taken, Unavailable with the last log lines when a part does not start, Exhausted or
     Invalid when the home cannot be used.
     """
@@ -57,6 +59,8 @@ def start(wanted: Settings, tell: Tell) -> tuple[Record, bool]:
         return _follow(home, running.pid, tell), False
     _require_sandbox()
     supervisor = _launch(wanted, home)
+    if launched is not None:
+        launched.append(supervisor)
     return _follow(home, supervisor.pid, tell, supervisor), True
 
 
@@ -87,6 +91,17 @@ def stop(wanted: Settings, tell: Tell) -> bool:
     for name in names:
         tell(f"{name} stopped, which a crashed supervisor had left")
     return bool(names)
+
+
+def end(supervisor: Supervisor) -> None:
+    """Stops the platform of a supervisor that this process launched. Unavailable when it does not stop."""
+    supervisor.terminate()
+    try:
+        supervisor.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise Unavailable(
+            f"The platform does not stop (supervisor {supervisor.pid}).", hint="See: lr platform logs platform"
+        ) from None
 
 
 def reset(wanted: Settings, tell: Tell) -> bool:
@@ -143,7 +158,7 @@ def _require_sandbox() -> None:
     asyncio.run(bwrap.find())
 
 
-def _launch(wanted: Settings, home: Home) -> subprocess.Popen[bytes]:
+def _launch(wanted: Settings, home: Home) -> Supervisor:
     log = home.log("platform")
     files.rotate(log)
     with log.open("ab") as output:
@@ -158,7 +173,7 @@ def _launch(wanted: Settings, home: Home) -> subprocess.Popen[bytes]:
         )
 
 
-def _follow(home: Home, pid: int, tell: Tell, child: subprocess.Popen[bytes] | None = None) -> Record:
+def _follow(home: Home, pid: int, tell: Tell, child: Supervisor | None = None) -> Record:
     """Returns the record once it says ready, telling of each part as it becomes so."""
     began = time.monotonic()
     told: set[str] = set()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from cyclopts import Parameter
 
 from libs.cli import pack, screen, session, store, target
+from libs.cli.leaving import Leaving
 from libs.cli.session import EnvironmentName, Json, ServiceName
 from libs.cli.target import Target
 from libs.kernel.errors import Conflict, Invalid, NotFound
@@ -20,7 +21,7 @@ from libs.kernel.units import show_bytes
 
 if TYPE_CHECKING:
     from libs.sdk.client import Client
-    from libs.sdk.models import Deployment
+    from libs.sdk.models import Deployment, Snapshot
 
 _HELP: Final = "Link it with lr init or lr link, or make a new project and service with: lr up --new NAME"
 
@@ -58,7 +59,8 @@ async def up(
         if not git:
             raise Invalid("--ref says which commit of a repository.", hint="Name it with --git, or: lr source deploy")
         async with session.connect() as client:
-            chosen = await _chosen(client, place, service=service, environment=environment, new=new)
+            with Leaving(as_json=as_json):
+                chosen = await _chosen(client, place, service=service, environment=environment, new=new)
             return await deploy_git(client, chosen, url=git, ref=ref or "", detach=detach, as_json=as_json)
     if not place.is_dir():
         raise Invalid(f"{place} is no directory.", hint="Give the directory that holds your source.")
@@ -67,13 +69,18 @@ async def up(
     packing = asyncio.ensure_future(asyncio.to_thread(pack.pack, source))
     try:
         async with session.connect() as client:
-            if new or store.link(session.api(), place) is None:
-                # Something may have to be made: not for a directory that cannot be packed.
-                await packing
-            chosen = await _chosen(client, place, service=service, environment=environment, new=new)
-            packed = await packing
-            with packed.file:
-                deployment = await _deploy(client, chosen, packed, as_json=as_json)
+            with Leaving(as_json=as_json) as leaving:
+                if new or store.link(session.api(), place) is None:
+                    # Something may have to be made: not for a directory that cannot be packed.
+                    await packing
+                chosen = await _chosen(client, place, service=service, environment=environment, new=new)
+                packed = await packing
+                with packed.file:
+                    snapshot = await _send(client, chosen, packed, as_json=as_json)
+                leaving.asking()
+                deployment = await client.create_deployment(
+                    chosen.service_id, chosen.environment_id, snapshot.id, key=secrets.token_hex(16)
+                )
             if detach:
                 return _detached(deployment, as_json=as_json)
             from libs.cli.follow import Follower  # noqa: PLC0415 - while the platform begins its work
@@ -164,7 +171,7 @@ async def _made(client: Client, place: Path, name: str, environment: str | None)
     return found
 
 
-async def _deploy(client: Client, chosen: Target, packed: pack.Packed, *, as_json: bool) -> Deployment:
+async def _send(client: Client, chosen: Target, packed: pack.Packed, *, as_json: bool) -> Snapshot:
     if not as_json:
         screen.say(f"{screen.styled(chosen.service_name, 'bold')} in {chosen.project_name}, {chosen.environment_name}")
         for name in packed.left_out:
@@ -184,9 +191,7 @@ async def _deploy(client: Client, chosen: Target, packed: pack.Packed, *, as_jso
         shown.clear()
         files = f"{packed.files} file{'' if packed.files == 1 else 's'}"
         screen.say(f"  {files}, {show_bytes(packed.size)} sent in {took:.2f} s")
-    return await client.create_deployment(
-        chosen.service_id, chosen.environment_id, snapshot.id, key=secrets.token_hex(16)
-    )
+    return snapshot
 
 
 async def deploy_git(client: Client, chosen: Target, *, url: str, ref: str, detach: bool, as_json: bool) -> int:
@@ -195,7 +200,9 @@ async def deploy_git(client: Client, chosen: Target, *, url: str, ref: str, deta
     if not as_json:
         screen.say(f"{screen.styled(chosen.service_name, 'bold')} in {chosen.project_name}, {chosen.environment_name}")
     key = secrets.token_hex(16)
-    made = await client.create_git_deployment(chosen.service_id, chosen.environment_id, url=url, ref=ref, key=key)
+    with Leaving(as_json=as_json) as leaving:
+        leaving.asking()
+        made = await client.create_git_deployment(chosen.service_id, chosen.environment_id, url=url, ref=ref, key=key)
     if detach:
         return _detached(made, as_json=as_json)
     from libs.cli.follow import Follower  # noqa: PLC0415 - only where something is followed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.embedded import ports
+from libs.embedded import ports, record
 from libs.testing.eventually import eventually
 from tests.integration.embedded.supervised import ROOT, Supervised
 
@@ -103,6 +104,8 @@ async def test_verbs_of_a_running_platform(platform: Supervised) -> None:
         assert f"\n{name} " in shown.stdout
     logs = lr(platform.path, "logs", "deploy")
     assert logs.stdout == "all serves\n", "services that share a process share its log"
+    line = json.loads(lr(platform.path, "logs", "deploy", "--json").stdout)
+    assert line == {"part": "services", "line": "all serves"}, "nobody knows which of them it was"
     unknown = lr(platform.path, "logs", "kitchen")
     assert unknown.returncode == 1
     assert "There are: envoy, nats" in unknown.stderr
@@ -125,3 +128,51 @@ async def test_down_and_reset_take_care_of_what_a_killed_supervisor_left(platfor
 
     await eventually(is_gone)
     os.kill(application.pid, signal.SIGKILL)
+
+
+async def interrupted(platform: Supervised, *arguments: str) -> tuple[int, str, str]:
+    """Types Ctrl-C while `lr platform up` waits for a platform that begins to start."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("LIGHTRAIL_")}
+    environ = {**own, "LIGHTRAIL_HOME": str(platform.path), "LIGHTRAIL_PORT": str(platform.port)}
+    argv = [sys.executable, "-m", "libs.cli.main", "platform", "up", *arguments]
+    pipe = asyncio.subprocess.PIPE
+    typed = await asyncio.create_subprocess_exec(*argv, env=environ, cwd=ROOT, stdout=pipe, stderr=pipe)
+
+    def starts() -> None:
+        now = record.load(platform.home)
+        assert now, "no supervisor yet"
+        assert any(part.pid for part in now.parts)
+
+    try:
+        await eventually(starts, within=30)
+        typed.send_signal(signal.SIGINT)
+        async with asyncio.timeout(60):
+            out, err = await typed.communicate()
+    finally:
+        if typed.returncode is None:
+            typed.kill()
+    return typed.returncode or 0, out.decode(), err.decode()
+
+
+@pytest.mark.wheels
+async def test_ctrl_c_while_it_starts_stops_what_was_started(platform: Supervised) -> None:
+    code, out, err = await interrupted(platform, "--json")
+    assert (code, out) == (130, "")
+    assert err.endswith("Stopped.\n")
+    last = record.load(platform.home)
+    assert last
+    assert last.phase == "stopped"
+    assert not last.supervisor.alive
+    assert [part.name for part in last.parts if part.pid] == []
+
+
+@pytest.mark.wheels
+async def test_ctrl_c_leaves_a_platform_in_the_background_to_start_by_itself(platform: Supervised) -> None:
+    code, _, err = await interrupted(platform, "--detach")
+    assert code == 130
+    assert "goes on by itself" in err
+    now = record.running(platform.home)
+    assert now
+    assert now.phase in {"starting", "ready"}
+    assert lr(platform.path, "down").returncode == 0
+    assert not now.supervisor.alive

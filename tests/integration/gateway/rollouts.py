@@ -79,6 +79,7 @@ class Build(build_pb2_grpc.BuildServiceServicer):
 
     async def UploadSnapshot(self, request_iterator: Any, context: Any) -> Any:
         ctx = seen(self.world, "UploadSnapshot")
+        await self.world.hold("UploadSnapshot")
         content, service_id, largest = bytearray(), "", 0
         async for message in request_iterator:
             if message.service_id:
@@ -244,6 +245,7 @@ class Deploy(deploy_pb2_grpc.DeploymentServiceServicer):
         if request.idempotency_key:
             self.world.keys[request.idempotency_key] = made.id
         await self.world.tell()
+        await self.world.hold("CreateDeployment")
         return deploy_pb2.CreateDeploymentResponse(deployment=made)
 
     async def GetDeployment(self, request: Any, context: Any) -> Any:
@@ -273,12 +275,14 @@ class Deploy(deploy_pb2_grpc.DeploymentServiceServicer):
         found = self.deployment(seen(self.world, "Redeploy"), request.deployment_id)
         made = self.make(self.world.services[found.service_id], "redeploy", origin_id=found.id)
         await self.world.tell()
+        await self.world.hold("Redeploy")
         return deploy_pb2.RedeployResponse(deployment=made)
 
     async def Rollback(self, request: Any, context: Any) -> Any:
         found = self.deployment(seen(self.world, "Rollback"), request.deployment_id)
         made = self.make(self.world.services[found.service_id], "rollback", origin_id=found.id)
         await self.world.tell()
+        await self.world.hold("Rollback")
         return deploy_pb2.RollbackResponse(deployment=made)
 
     async def StreamLogs(self, request: Any, context: Any) -> AsyncIterator[Any]:

@@ -52,6 +52,8 @@ class World:
     keys: dict[str, str] = field(default_factory=dict)
     # Full names of the RPCs that were called, in order, with who called.
     calls: list[tuple[str, Ctx]] = field(default_factory=list)
+    # Names of the RPCs that do not answer while they are here.
+    held: set[str] = field(default_factory=set)
     provenance_key: SigningKey = field(default_factory=SigningKey.generate)
     manifest: bytes = MANIFEST
     envelope: bytes = b""
@@ -85,6 +87,11 @@ class World:
         if state == LIVE:
             deployment.went_live_at.FromDatetime(self.now())
         await self.tell()
+
+    async def hold(self, method: str) -> None:
+        """Waits while an RPC is held; `tell` lets it look again."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: method not in self.held)
 
     async def tell(self) -> None:
         async with self.changed:

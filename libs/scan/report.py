@@ -107,9 +107,9 @@ class Report:
         return [
             f"software bill of materials: {self._bill()}",
             *(f"note: {note}" for note in (*self.sbom.notes, *self.secrets.notes)),
-            f"secrets: {self._secrets()}",
+            self._secrets(),
             *(f"{one.severity}: {name(one)}" for one in self.secrets.findings),
-            f"vulnerabilities: {self._vulnerabilities()}",
+            self._vulnerabilities(),
             *(f"{one.severity}: {one.named}" for one in self.vulnerabilities.findings),
         ]
 

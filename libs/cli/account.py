@@ -5,13 +5,15 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from libs.cli import screen, session, store
 from libs.cli.session import Json
-from libs.kernel.errors import Invalid
+from libs.kernel.errors import Denied, Invalid
 from libs.kernel.secret import Secret
 
 if TYPE_CHECKING:
@@ -62,10 +64,11 @@ async def login(
             screen.note("The platform is set up already; the set-up token is not needed.")
         email = email or _asked("E-mail", "--email")
         password = _password(password, from_stdin=password_stdin, new=not claimed)
-        if claimed:
-            made = await client.login(email, password)
-        else:
-            made = await client.set_up(setup_token or "", email, password, name)
+        with _signing_in():
+            if claimed:
+                made = await client.login(email, password)
+            else:
+                made = await client.set_up(setup_token or "", email, password, name)
     store.keep_credential(session.api(), Secret(made.session_token), made.user.email)
     _told(made, as_json=as_json)
     return 0
@@ -103,13 +106,23 @@ async def whoami(*, as_json: Json = False) -> int:
 async def _keep_token(token: Secret[str], *, as_json: bool) -> int:
     """Keeps a token after the platform has recognised it."""
     async with session.anonymous(token) as client:
-        me = await client.me()
+        with _signing_in():
+            me = await client.me()
     store.keep_credential(session.api(), token, me.user.email)
     if as_json:
         screen.emit({"api": session.api(), **_plain(me)})
     else:
         screen.say(f"Signed in to {session.api()} as {me.user.email}.")
     return 0
+
+
+@contextmanager
+def _signing_in() -> Iterator[None]:
+    """Runs a try to sign in; its refusal keeps its own advice: to sign in is what was just tried."""
+    try:
+        yield
+    except Denied as failure:
+        raise Denied(failure.message, hint=failure.hint) from failure
 
 
 def _told(made: Session, *, as_json: bool) -> None:

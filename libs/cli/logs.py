@@ -61,9 +61,14 @@ async def logs(
             follow=follow,
             tail=max(1, min(lines, 5000)),
         )
+        silent = True
         async with aclosing(stream) as found_lines:
             async for line in found_lines:
+                silent = False
                 _show(line, as_json=as_json)
+        if silent and service_id:
+            known = await client.deployments(service_id=service_id, environment_id=environment_id, limit=1)
+            screen.note("It has printed nothing yet." if known else "It was never deployed. Deploy it with: lr up")
     return 0
 
 

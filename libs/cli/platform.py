@@ -21,7 +21,7 @@ from libs.embedded import record, status
 from libs.embedded.home import Home
 from libs.embedded.record import Record
 from libs.embedded.settings import SERVICES, Settings
-from libs.kernel.errors import Invalid, NotFound, Unavailable
+from libs.kernel.errors import Conflict, Invalid, NotFound, Unavailable
 
 app = App(name="platform", help="Start, stop and look after the platform on this machine.")
 app.command("libs.cli.platform_stack:app", name="stack")
@@ -74,13 +74,16 @@ def _up(wanted: Settings, launched: list[Supervisor], *, detach: bool, topology:
     began = time.monotonic()
     ready, is_new = platform_start.start(wanted, _quiet if as_json else screen.say, launched)
     took = time.monotonic() - began
+    if (topology or os.environ.get("LIGHTRAIL_TOPOLOGY")) and ready.topology != wanted.topology:
+        raise Conflict(
+            f"The platform in {wanted.home} runs in topology {ready.topology}, not in {wanted.topology}.",
+            hint="To change it, stop it first: lr platform down",
+        )
     setup = platform_start.setup_url(ready, wanted)
     if as_json:
         screen.emit({**_summary(wanted), "started": is_new, "seconds": round(took, 3), "setup_url": setup})
     else:
         platform_view.announce(status.look(wanted), is_new=is_new, seconds=took, setup_url=setup)
-        if not is_new and topology and ready.topology != wanted.topology:
-            screen.say(f"Its topology is {ready.topology}. To change it: lr platform down, then up again.")
     return 0 if detach or not is_new else _stay(Home(wanted.home), ready, as_json=as_json)
 
 
@@ -127,7 +130,7 @@ def logs(
     Parameters
     ----------
     part
-        postgres, nats, envoy, a service, or platform (the supervisor).
+        postgres, nats, envoy, a service, or platform (the supervisor). Services of one process share one log.
     follow
         Go on with what it writes from now on.
     lines

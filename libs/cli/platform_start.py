@@ -40,8 +40,8 @@ def start(wanted: Settings, tell: Tell, launched: list[Supervisor] | None = None
     """Returns the record of a platform that is ready, and whether this call started it.
 
     The supervisor that this call starts is put into `launched` before it is waited for.
-    Conflict when the port is taken, Unavailable with the last log lines when a part does not start, Exhausted or
-    Invalid when the home cannot be used.
+    Conflict when the port is taken or it runs on another, Unavailable with the last log lines when a part does not
+    start, Exhausted or Invalid when the home cannot be used.
     """
     if sys.version_info < _OLDEST:
         raise Unavailable(f"This is Python {sys.version.split()[0]}; the platform needs 3.11 or newer.")
@@ -53,6 +53,8 @@ def start(wanted: Settings, tell: Tell, launched: list[Supervisor] | None = None
         tell("It is being stopped; waiting for that.")
         _wait_for_end(running)
         running = None
+    if running:
+        _require_same(running, wanted)
     if running and running.phase == "ready":
         return running, False
     if running:
@@ -137,6 +139,16 @@ def setup_url(running: Record, wanted: Settings) -> str | None:
     if claimed or not home.setup_token.exists():
         return None
     return f"{running.url}/setup?token={home.setup_token.read_text().strip()}"
+
+
+def _require_same(running: Record, wanted: Settings) -> None:
+    """Raises Conflict for a platform that runs on another port: the other verbs would not find it."""
+    port = running.url.rpartition(":")[2]
+    if port != str(wanted.port):
+        raise Conflict(
+            f"The platform in {wanted.home} runs on port {port}, not on {wanted.port}.",
+            hint=f"Use it with LIGHTRAIL_PORT={port}, or stop it first: lr platform down",
+        )
 
 
 def _require_programs(wanted: Settings) -> None:

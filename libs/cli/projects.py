@@ -181,17 +181,23 @@ async def status(*, environment: EnvironmentName = None, as_json: Json = False) 
 async def open_service(
     *, service: ServiceName = None, environment: EnvironmentName = None, as_json: Json = False
 ) -> int:
-    """Open the service in a browser; without a terminal, print where it is."""
+    """Open the service in a browser; without a terminal, or when nothing of it is live, print where it is."""
     async with session.connect() as client:
         found = await target.find_service(client, service=service, environment=environment)
-        row = await client.service(found.service_id, environment_id=found.environment_id)
+        row, newest = await asyncio.gather(
+            client.service(found.service_id, environment_id=found.environment_id),
+            client.deployments(service_id=found.service_id, environment_id=found.environment_id, limit=200),
+        )
     if not row.url:
-        raise NotFound(f"{row.name} has no URL.", hint="It is a worker, or it was never deployed: lr up")
+        raise NotFound(f"{row.name} has no URL.", hint="It is a worker, which nobody visits.")
+    is_live = any(deployment.state == "active" for deployment in newest)
     if as_json:
-        screen.emit({"service": row.name, "url": row.url})
+        screen.emit({"service": row.name, "url": row.url, "live": is_live})
         return 0
     screen.say(row.url)
-    if screen.is_terminal():
+    if not is_live:
+        screen.note("Nothing is live there yet. Deploy it with: lr up")
+    elif screen.is_terminal():
         webbrowser.open(row.url)
     return 0
 

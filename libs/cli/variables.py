@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 
 from libs.cli import screen, session, target
 from libs.cli.session import EnvironmentName, Json, ServiceName
-from libs.kernel.errors import Invalid
+from libs.kernel.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from libs.cli.target import Target
@@ -113,6 +113,12 @@ async def delete_variables(
     version = 0
     async with session.connect() as client:
         found = await _where(client, service, environment, shared=shared)
+        kept = {row.name for row in (await client.variables(found.service_id, found.environment_id)).items}
+        names = tuple(dict.fromkeys(names))
+        if missing := [name for name in names if name not in kept]:
+            raise NotFound(
+                f"There is no variable {', '.join(missing)}; nothing was deleted.", hint="lr variables list shows them."
+            )
         for index, name in enumerate(names):
             # One deployment follows, not one for each name.
             quiet = skip_deploys or index + 1 < len(names)

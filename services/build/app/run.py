@@ -184,12 +184,12 @@ class BuildRunner:
         build, lease, writer = attempt.build, attempt.lease, attempt.writer
         if isinstance(outcome, Broken):
             if build.attempt < MOST_ATTEMPTS:
-                await writer.say("publish", f"The platform could not go on: {outcome.error}")
+                await writer.say(attempt.board.reached, f"The platform could not go on: {outcome.error}")
                 await writer.write()
                 raise outcome.error
             outcome = Fault(f"The platform could not build this, {MOST_ATTEMPTS} times: {outcome.error}")
         if isinstance(outcome, Fault):
-            await writer.say("publish", f"Build failed: {outcome.reason}")
+            await writer.say(attempt.board.reached, f"Build failed: {outcome.reason}")
         elif isinstance(outcome, Needless):
             await writer.say("fetch", f"Skipped: {outcome.reason}")
         else:

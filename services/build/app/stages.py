@@ -52,6 +52,15 @@ class Board:
         """The stage has nothing to do; written with the next change."""
         self._set(name, state=StageState.SKIPPED, detail=why)
 
+    @property
+    def reached(self) -> StageName:
+        """The stage that failed; else the one under way, else the next."""
+        for state in (StageState.FAILED, StageState.RUNNING, StageState.PENDING):
+            for stage in self._stages.values():
+                if stage.state is state:
+                    return stage.name
+        return StageName.PUBLISH
+
     def ended(self, reason: str) -> tuple[Stage, ...]:
         """All stages, when the build has ended; `reason` is why it failed."""
         return settled(tuple(self._stages.values()), self._clock.now(), reason)

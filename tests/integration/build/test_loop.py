@@ -47,7 +47,9 @@ async def test_a_users_fault_fails_the_build_with_its_sentence(world: World) -> 
     assert done.state is BuildState.FAILED
     assert "No known language" in done.reason
     assert await world.told(build) == ["started", "failed"]
-    assert (await world.texts(build))[-1].startswith("Build failed: No known language")
+    last = (await world.log.read(build.id, 0, 100))[-1]
+    assert last.text.startswith("Build failed: No known language")
+    assert last.step == "detect"
 
 
 async def test_settings_that_cannot_be_read_are_the_users_fault(world: World) -> None:
@@ -105,6 +107,7 @@ async def test_a_build_that_takes_too_long_is_stopped_and_says_so(db: Database) 
     build = await world.request()
     await world.drive()
     assert "took longer than 0 seconds" in (await world.now(build)).reason
+    assert (await world.log.read(build.id, 0, 100))[-1].step == "build"
     assert world.builder.stopped == 1
 
 

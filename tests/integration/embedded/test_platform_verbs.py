@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from libs.embedded import ports, record
+from libs.embedded import ports, processes, record
+from libs.embedded.home import Home
 from libs.testing.eventually import eventually
 from tests.integration.embedded.supervised import ROOT, Supervised
 
@@ -61,6 +62,37 @@ def test_up_on_a_busy_port_is_one_sentence_and_leaves_nothing_running(folder: Pa
     assert done.returncode == 1
     assert done.stderr == f"Port {port} is in use by another program. Set LIGHTRAIL_PORT to a free one.\n"
     assert not json.loads(lr(folder / "home", "status", "--json").stdout)["parts"]
+
+
+@pytest.mark.parametrize(
+    ("port", "arguments", "sentence"),
+    [
+        (9002, [], "runs on port 9001, not on 9002. Use it with LIGHTRAIL_PORT=9001"),
+        (9001, ["--topology", "all"], "runs in topology split, not in all."),
+    ],
+    ids=["port", "topology"],
+)
+def test_up_of_a_platform_that_runs_otherwise_says_how_it_runs(
+    folder: Path, port: int, arguments: list[str], sentence: str
+) -> None:
+    home = Home(folder / "home")
+    home.prepare()
+    # This process stands for its supervisor.
+    alive = processes.find(os.getpid())
+    assert alive
+    record.save(home, record.Record("ready", "split", "http://localhost:9001", alive.pid, alive.start))
+    done = lr(home.path, "up", "--detach", *arguments, port=port)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+    assert "lr platform down" in done.stderr
+
+
+def test_lines_of_a_log_that_services_share_are_not_said_to_be_of_one(folder: Path) -> None:
+    home = Home(folder / "home")
+    home.prepare()
+    home.log("services").write_text("said by auth\n")
+    done = lr(home.path, "logs", "deploy", "--json")
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [{"part": "services", "line": "said by auth"}]
 
 
 def test_up_in_a_home_that_cannot_be_is_one_sentence(folder: Path) -> None:

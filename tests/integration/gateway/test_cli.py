@@ -62,6 +62,11 @@ async def test_a_wrong_password_is_one_sentence(gateway: Gateway, tmp_path: Path
     run = await person.lr("login", "--email", EMAIL, "--password-stdin", stdin="wrong")
     assert run.code == 1
     assert "wrong" in run.err
+    assert "lr login" not in run.err
+    token = await person.lr("login", "--token", "lr_nonsense")
+    assert token.code == 1
+    assert token.err.strip()
+    assert "lr login" not in token.err
     told = (await person.lr("login", "--email", EMAIL, "--password-stdin", "--json", stdin="wrong")).json()
     assert told["error"]["kind"] == "denied"
 
@@ -162,7 +167,15 @@ async def test_init_link_list_status_and_open(person: Person) -> None:
     status = (await person.ok("status", "--json")).json()
     assert (status["project_name"], status["service_id"]) == ("shop", service["id"])
     assert "not deployed" in (await person.ok("status")).out
-    assert (await person.ok("open")).out.strip() == "http://web-production.localhost:8080"
+    unopened = await person.ok("open")
+    assert unopened.out.strip() == "http://web-production.localhost:8080"
+    assert "Nothing is live there yet" in unopened.err
+    assert (await person.ok("open", "--json")).json()["live"] is False
+    assert "never deployed" in (await person.ok("logs")).err
+    person.gateway.world.services[service["id"]].public_domain = ""
+    worker = await person.lr("open")
+    assert (worker.code, worker.out) == (1, "")
+    assert "worker" in worker.err
     unknown = await person.lr("link", "--project", "nothing")
     assert unknown.code == 1
     assert "shop" in unknown.err
@@ -176,6 +189,9 @@ async def test_variables(person: Person) -> None:
     out = (await person.ok("variables", "list")).out
     assert set(out.splitlines()) == {"A=1", "BOTH=line", "FROM_FILE=a b", "KEY=(sealed)", "URL=http://x/?a=b"}
     assert "LIGHTRAIL_PROJECT_NAME=p" in (await person.ok("variables", "list", "--rendered")).out
+    refused = await person.lr("variables", "delete", "A", "NOPE", "NEITHER")
+    assert refused.code == 1
+    assert "NOPE, NEITHER; nothing was deleted" in refused.err
     await person.ok("variables", "delete", "A", "URL")
     await person.ok("variables", "set", "S=1", "--shared")
     world = person.gateway.world
@@ -214,6 +230,7 @@ async def test_deployments_rollback_redeploy_and_down(person: Person) -> None:
         group.create_task(build(person.gateway, [], LIVE))
         run = await person.ok("rollback")
     assert "Live" in run.out
+    assert (await person.ok("open")).err == ""
     newest = list(person.gateway.world.deployments.values())[-1]
     assert (newest.trigger, newest.origin_id) == ("rollback", ids[0])
     await person.ok("redeploy", ids[1], "--detach")

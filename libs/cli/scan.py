@@ -72,8 +72,9 @@ async def sbom(
     directory: Annotated[Path | None, Parameter(name="--dir")] = None,
     service: ServiceName = None,
     environment: EnvironmentName = None,
+    as_json: Json = False,  # noqa: ARG001 - taken as by every verb: it prints nothing but JSON
 ) -> int:
-    """Print a software bill of materials as CycloneDX 1.6.
+    """Print a software bill of materials as CycloneDX 1.6, which is JSON.
 
     Parameters
     ----------

@@ -225,7 +225,7 @@ async def test_a_request_that_is_held_when_a_version_leaves_is_answered(applicat
     assert await app.text() == "New from Express\n"
 
 
-async def test_every_verb_speaks_json(application: Make, platform: Platform) -> None:
+async def test_what_is_shown_is_json_as_well(application: Make, platform: Platform) -> None:
     app = await application("static-site")
     events = (await app.lr("up", "--json")).lines()
     assert all(isinstance(event, dict) for event in events)

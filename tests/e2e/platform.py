@@ -60,6 +60,8 @@ class Platform:
     brief_token: str = ""
     # Variables that set it apart.
     settings: Mapping[str, str] = field(default_factory=dict)
+    # What goes before each command, to run it as somebody else.
+    before: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         # Short, for socket paths; open to walk through, for the unprivileged accounts that run parts of it.
@@ -129,7 +131,7 @@ class Platform:
     def lr_now(self, *arguments: str, stdin: str = "", timeout: float = 60) -> Run:
         """Runs `lr` to its end, outside of any event loop; fails when it fails."""
         done = subprocess.run(
-            [*LR, *arguments],
+            [*self.before, *LR, *arguments],
             cwd=self.folder, env=self.environ,
             input=stdin, capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
@@ -147,7 +149,7 @@ class Platform:
     ) -> Run:
         """Runs `lr` to its end; fails when it fails, unless `check` is false."""
         process = await asyncio.create_subprocess_exec(
-            *LR, *arguments,
+            *self.before, *LR, *arguments,
             cwd=cwd or self.folder, env={**self.environ, **(environ or {})},
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip

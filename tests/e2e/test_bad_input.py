@@ -49,7 +49,7 @@ async def test_a_hostile_archive_is_refused(application: Make, kind: str) -> Non
     problem = answer.json()
     assert problem["kind"] == "invalid"
     assert len(problem["detail"]) > 10
-    assert archives.escaped() == []
+    assert archives.escaped(app.platform.home) == []
 
 
 async def test_an_archive_bomb_is_refused(application: Make) -> None:

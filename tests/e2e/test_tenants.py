@@ -19,7 +19,7 @@ from tests.e2e.parties import VARIABLE, Party, Two
 from tests.e2e.platform import Json, Platform
 
 METHODS = {"get", "post", "put", "patch", "delete"}
-OPERATORS_ONLY = {"createUser", "listDeadLetters", "replayDeadLetter"}
+OPERATORS_ONLY = {"createUser", "listDeadLetters", "replayDeadLetter", "getCollection", "collect"}
 # A route of tomorrow that takes no id has to say here why it shows nothing of anyone else.
 WITHOUT_IDS = {
     "getHealth": "names of parts and whether they answer",
@@ -33,6 +33,8 @@ WITHOUT_IDS = {
     "listTokens": "the caller's own",
     "createUser": "only for operators",
     "listDeadLetters": "only for operators",
+    "getCollection": "only for operators",
+    "collect": "only for operators",
     "getProvenanceKey": "the platform's public key",
     "getArtifactProvenance": "only what builds of the caller's own made, whatever digest is asked for",
 }

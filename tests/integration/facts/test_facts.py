@@ -8,13 +8,18 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
 
 from libs.bus import NatsBus
 from libs.db import Database
 from libs.facts import Fact, Follower, NewFact, Outbox, Relay
+from libs.facts.fact import from_message, to_message
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Invalid, Unavailable
 from libs.kernel.ids import new_id
+from libs.telemetry import span
+from libs.telemetry.traces import start_tracing
 from libs.testing.eventually import eventually
 
 
@@ -32,9 +37,12 @@ class World:
         self.answers = asyncio.Event()
         self.answers.set()
         self.asked = 0
+        # The span that each reaction ran in.
+        self.spans: list[trace.Span] = []
 
         async def react(fact: Fact) -> None:
             self.fail(fact)
+            self.spans.append(trace.get_current_span())
             self.seen.append(fact.payload.decode())
 
         self.follower = Follower(
@@ -76,6 +84,26 @@ async def test_fact_of_a_rolled_back_change_is_never_told(world: World) -> None:
 async def test_fact_outside_of_a_transaction_is_refused(world: World) -> None:
     with pytest.raises(RuntimeError, match="transaction"):
         await world.outbox.record(NewFact("lightrail.x.y.z.v1", "", "", b""))
+
+
+@pytest.mark.parametrize("over", ["the bus", "the feed"])
+async def test_a_reaction_s_span_links_to_the_trace_that_recorded_the_fact(world: World, over: str) -> None:
+    start_tracing("tests")
+    with span("the change") as change:
+        await world.tell("a")
+    await world.outbox.number()
+    fact = (await world.outbox.read(0))[0]
+    if over == "the bus":
+        await world.follower.take(from_message(to_message(fact)))
+    else:
+        await world.follower.catch_up()
+    (reaction,) = world.spans
+    assert isinstance(reaction, ReadableSpan)
+    cause = change.get_span_context()
+    assert [(link.context.trace_id, link.context.span_id) for link in reaction.links] == [
+        (cause.trace_id, cause.span_id)
+    ]
+    assert reaction.get_span_context().trace_id != cause.trace_id
 
 
 async def test_late_committer_gets_a_later_sequence_and_is_not_skipped(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,15 +18,16 @@ from tests.e2e.platform import Platform
 def own() -> Iterator[Platform]:
     """A platform that an ordinary user started."""
     made = Platform("all")
+    made.before = ordinary.prefix(made.folder / "hold")
+    if why := ordinary.obstacle(made.before):
+        shutil.rmtree(made.folder)
+        pytest.skip(why)
     home = made.folder / "user"
     home.mkdir()
-    os.chown(made.folder, ordinary.uid(), -1)
-    os.chown(home, ordinary.uid(), -1)
-    made.before = ordinary.prefix(made.folder / "hold")
+    for folder in (made.folder, home):
+        os.chown(folder, ordinary.uid(), -1)
     made.settings = {"HOME": str(home), "UV_OFFLINE": "1"}
     try:
-        if why := ordinary.obstacle(made.before):
-            pytest.skip(why)
         made.start()
         yield made
     finally:

@@ -93,7 +93,8 @@ async def test_ctrl_c_leaves_the_deployment_to_go_on(application: Make) -> None:
         process.send_signal(signal.SIGINT)
         out, _ = await process.communicate()
     assert process.returncode == 130
-    assert "lr logs" in out.decode() or "lr status" in out.decode()
+    made = (await app.deployments())[0]["id"]
+    assert f"Look again: lr status, or lr logs --build {made}" in out.decode()
     await app.becomes("active")
     assert "after 2 s" in await app.text()
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
+import shlex
+
+import pytest
+from cyclopts import CycloptsError
 
 from libs.cli import main
 from tests.arch.tree import LIBS, ROOT, SERVICES, folders, services, sources
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXAMPLES = sorted((ROOT / "examples").rglob("README.md"))
 
 
 def drawn() -> dict[str, set[str]]:
@@ -60,12 +66,32 @@ def test_every_setting_is_documented() -> None:
     assert sorted(name for name in settings if name not in text) == []
 
 
-def test_every_command_the_documents_name_exists() -> None:
-    verbs = {name for name, *_ in (*main._COMMANDS, *main._GROUPS)}
+def spelled_out(line: str) -> list[list[str]]:
+    """Gives the commands that a line of the documents stands for: with each choice of every [A | B]."""
+    parts = re.split(r"(?<= )\[([^]]+)\]", line)
+    choices = [part.split("|") if index % 2 else [part] for index, part in enumerate(parts)]
+    return [shlex.split(" ".join(chosen), comments=True) for chosen in itertools.product(*choices)]
+
+
+def test_notation_of_commands_is_read() -> None:
+    assert spelled_out("up [DIR|--new NAME] -d  # goes on") == [["up", "DIR", "-d"], ["up", "--new", "NAME", "-d"]]
+
+
+def test_every_command_the_documents_name_can_be_typed() -> None:
+    lr = main.build()
+    seen = 0
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md"), *EXAMPLES]:
+        text = document.read_text(encoding="utf-8")
+        for line in re.findall(r"^lr (.+)$", text, re.MULTILINE) + re.findall(r"`lr\s([^`]+)`", text):
+            for words in spelled_out(line):
+                seen += 1
+                try:
+                    lr.parse_args(words, exit_on_error=False, print_error=False)
+                except CycloptsError as error:
+                    pytest.fail(f"{document.name} names lr {line}: {error}")
+    assert seen > 50
     for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         text = document.read_text(encoding="utf-8")
-        for verb in re.findall(r"(?:^|`)lr ([a-z]+)", text, re.MULTILINE):
-            assert verb in verbs, f"{document.name} names lr {verb}"
         for word in re.findall(r"(?:^|`)make ([a-z0-9]+)", text, re.MULTILINE):
             assert re.search(rf"^{word}[: ]", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE), word
 

@@ -23,7 +23,8 @@ Deployed = Callable[[str], Awaitable[Application]]
     params=["all", "split"],
 )
 def platform(request: pytest.FixtureRequest) -> Iterator[Platform]:
-    made = Platform(request.param)
+    # What is used is looked at every second, so that a test can see it.
+    made = Platform(request.param, settings={"LIGHTRAIL_METERING_PERIOD_SECONDS": "1"})
     try:
         made.start()
         yield made

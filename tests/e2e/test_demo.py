@@ -76,7 +76,7 @@ def test_the_demo_deploys_an_app_and_a_second_one_is_harmless(home: Platform) ->
     assert re.search(r"Everything is there, after [\d.]+ s", first.stdout)
     assert status_of(first.stdout, home) == 200
     assert len(commands(first.stdout)) == 3
-    for command in commands(first.stdout)[1:]:
+    for command in commands(first.stdout):
         done = subprocess.run(
             [ROOT / word if word.startswith(".venv") else word for word in command.split()],
             cwd=ROOT, env=home.environ, capture_output=True, text=True, timeout=SECONDS, check=False,

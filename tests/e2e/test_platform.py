@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 import httpx2
 import pytest
 
+from libs.testing.eventually import eventually
 from tests.e2e.application import Application
-from tests.e2e.platform import EMAIL, Platform
+from tests.e2e.platform import EMAIL, Json, Platform
 
 Make = Callable[..., Awaitable[Application]]
 SERVICES = {"auth", "project", "build", "deploy", "router", "metering", "gateway"}
@@ -126,11 +127,23 @@ async def test_verbs_outside_of_a_linked_directory_say_what_to_do(platform: Plat
     assert "Traceback" not in run.text
 
 
-async def test_usage_is_answered(application: Make, platform: Platform) -> None:
+async def test_what_an_application_uses_is_on_its_bill(application: Make, platform: Platform) -> None:
     app = await application("static-site")
-    usage = await platform.api("GET", "/usage", params={"project_id": app.project["id"]})
-    assert usage["items"] == []
-    assert usage["total_micro_usd"] == 0
+    before = await platform.api("GET", "/usage", params={"project_id": app.project["id"]})
+    assert (before["items"], before["total_micro_usd"]) == ([], 0)
+    await app.up()
+    page = await app.text()
+
+    async def billed() -> dict[str, Json]:
+        [bill] = (await platform.api("GET", "/usage", params={"project_id": app.project["id"]}))["items"]
+        assert bill["cpu_microseconds"] > 0
+        assert bill["memory_byte_seconds"] > 1_000_000
+        assert bill["egress_bytes"] >= len(page.encode())
+        return dict(bill)
+
+    assert (await eventually(billed, within=30, every=0.5))["service_id"] == app.id
+    table = (await app.lr("usage")).out
+    assert app.name in table
 
 
 async def test_the_same_key_gives_the_same_deployment(application: Make, platform: Platform) -> None:

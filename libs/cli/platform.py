@@ -125,7 +125,7 @@ def logs(
     lines: Annotated[int, Parameter(name=["--lines", "-n"])] = 100,
     as_json: Json = False,
 ) -> int:
-    """Print what a part of the platform wrote; services that share a process share a log, “services”.
+    """Print what a part of the platform wrote.
 
     Parameters
     ----------

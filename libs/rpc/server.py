@@ -17,7 +17,7 @@ from prometheus_client import Counter, Histogram
 
 from libs.kernel.clock import Clock
 from libs.kernel.context import Actor, Ctx
-from libs.kernel.errors import Denied, Failure, Unavailable
+from libs.kernel.errors import Conflict, Denied, Failure, Unavailable
 from libs.rpc.authorization import permits, rule
 from libs.rpc.client import OPTIONS
 from libs.rpc.context import acting
@@ -42,7 +42,7 @@ Servicer = tuple[Callable[[Any, grpc.aio.Server], None], object]
 
 
 class Server:
-    """Serves servicers on one address, with health and reflection."""
+    """Serves servicers on one address, with health and reflection. Conflict when the address is taken."""
 
     def __init__(
         self, address: str, servicers: Sequence[Servicer], *, identity: Identity, exchange: Exchange, clock: Clock
@@ -57,7 +57,14 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(names, self._server)
         self._names = names
-        self.port = self._server.add_insecure_port(address)
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            # All that gRPC says is that it did not work.
+            raise Conflict(
+                f"{address} cannot be listened on: another program has it.",
+                hint="End that program, then start this again: lr platform up",
+            ) from error
 
     async def start(self) -> None:
         """Starts to serve; health turns to SERVING."""

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from prometheus_client import REGISTRY, generate_latest
 
+from libs.kernel.errors import Conflict
 from libs.telemetry.traces import RING
 
 LONGEST_REQUEST: Final = 8192
@@ -17,7 +18,7 @@ LONGEST_REQUEST: Final = 8192
 
 @asynccontextmanager
 async def vitals(address: str, ready: Callable[[], bool], may_read: Callable[[str], bool]) -> AsyncIterator[int]:
-    """Serves the process's state on `address` while its body runs; gives the port.
+    """Serves the process's state on `address` while its body runs; gives the port. Conflict when it is taken.
 
     Traces tell whom calls were about, and applications reach this port: they are for whom `may_read` knows by the
     bearer's credential.
@@ -61,7 +62,13 @@ async def vitals(address: str, ready: Callable[[], bool], may_read: Callable[[st
             writer.close()
 
     host, _, port = address.rpartition(":")
-    server = await asyncio.start_server(serve, host or "127.0.0.1", int(port), limit=LONGEST_REQUEST)
+    try:
+        server = await asyncio.start_server(serve, host or "127.0.0.1", int(port), limit=LONGEST_REQUEST)
+    except OSError as error:
+        raise Conflict(
+            f"{address} cannot be listened on: {error.strerror or error}.",
+            hint="End the program that has it, then start this again: lr platform up",
+        ) from error
     async with server:
         yield server.sockets[0].getsockname()[1]
 

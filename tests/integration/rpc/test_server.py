@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from libs.kernel.context import Actor, platform
-from libs.kernel.errors import Denied
+from libs.kernel.errors import Conflict, Denied
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2, deploy_pb2_grpc
 from libs.rpc import Identity, Peer, Server
 from libs.runtime.clock import SystemClock
@@ -27,11 +28,12 @@ class Broken(deploy_pb2_grpc.DeploymentServiceServicer):
         raise ValueError(SECRET)
 
 
+async def nobody(_credential: str, _method: str) -> Actor:
+    raise Denied("no tokens here", unauthenticated=True)
+
+
 @pytest_asyncio.fixture
 async def peer(identity: Identity, system_clock: SystemClock) -> AsyncIterator[Peer]:
-    async def nobody(_credential: str, _method: str) -> Actor:
-        raise Denied("no tokens here", unauthenticated=True)
-
     broken = Broken()  # type: ignore[abstract]  # nobody asks it for more
     add = deploy_pb2_grpc.add_DeploymentServiceServicer_to_server
     server = Server("127.0.0.1:0", [(add, broken)], identity=identity, exchange=nobody, clock=system_clock)
@@ -55,6 +57,13 @@ async def test_a_bug_in_a_stream_is_told_alike(peer: Peer) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as crashed:
         _ = [line async for response in responses for line in response.lines]
     _told_without_its_inside(crashed.value)
+
+
+async def test_a_taken_address_is_a_sentence(identity: Identity, system_clock: SystemClock) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(Conflict, match=f"{address} cannot be listened on: another program has it"):
+            Server(address, [], identity=identity, exchange=nobody, clock=system_clock)
 
 
 def _told_without_its_inside(crashed: grpc.aio.AioRpcError) -> None:

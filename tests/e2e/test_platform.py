@@ -135,7 +135,9 @@ async def test_what_an_application_uses_is_on_its_bill(application: Make, platfo
     page = await app.text()
 
     async def billed() -> dict[str, Json]:
-        [bill] = (await platform.api("GET", "/usage", params={"project_id": app.project["id"]}))["items"]
+        bills = (await platform.api("GET", "/usage", params={"project_id": app.project["id"]}))["items"]
+        assert len(bills) == 1
+        bill = bills[0]
         assert bill["cpu_microseconds"] > 0
         assert bill["memory_byte_seconds"] > 1_000_000
         assert bill["egress_bytes"] >= len(page.encode())

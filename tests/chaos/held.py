@@ -86,7 +86,8 @@ class Held:
         await self.app.create()
         await self.app.settings(build_command=f"python wait.py {self.build}", drain_seconds=120)
         self.gate.open(self.build, "start-first")
-        await self.app.lr("variables", "set", "--skip-deploys", "GREETING=first")
+        # Each version has the same source: without this only the first would be built.
+        await self.app.lr("variables", "set", "--skip-deploys", "GREETING=first", "NO_CACHE=1")
         await self.app.up()
         [first] = await self.app.deployments()
         self.first, self.snapshot = first["id"], first["snapshot_id"]

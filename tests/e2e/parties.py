@@ -113,7 +113,8 @@ async def _project(platform: Platform, token: str, name: str) -> dict[str, str]:
     project = await platform.api("POST", "/projects", token=token, json={"name": name})
     environment = project["environments"][0]["id"]
     service = await platform.api("POST", "/services", token=token, json={"project_id": project["id"], "name": name})
-    values = {"values": {VARIABLE: name}}
+    # A change that restarts what runs could come between a deployment and the look whether it is live.
+    values = {"values": {VARIABLE: name}, "skip_deploys": True}
     await platform.api("PATCH", f"/services/{service['id']}/variables", token=token, json=values)
     await platform.api("PATCH", f"/environments/{environment}/variables", token=token, json=values)
     return {

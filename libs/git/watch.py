@@ -1,4 +1,8 @@
-"""Which changed files matter: patterns as in .gitignore, which name what is watched."""
+"""Which changed files matter: patterns as in .gitignore, which name what is watched.
+
+One rule is kinder than git's: the last pattern that matches decides, also below a folder that an earlier one named,
+so that `src/` with `!src/docs/` watches all of `src` but its documents.
+"""
 
 from __future__ import annotations
 
@@ -32,5 +36,6 @@ def touched(patterns: Sequence[str], changed: Iterable[str]) -> bool:
     """Whether one of the changed files is watched; without patterns every file is."""
     if not patterns:
         return True
-    spec = GitIgnoreSpec.from_lines(patterns)
-    return any(spec.match_file(path) for path in changed)
+    judges = [(pattern[:1] != "!", GitIgnoreSpec.from_lines([pattern.removeprefix("!")])) for pattern in patterns]
+    judges.reverse()
+    return any(next((watched for watched, spec in judges if spec.match_file(path)), False) for path in changed)

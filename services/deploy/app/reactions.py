@@ -74,10 +74,13 @@ class Reactions:
         else:
             await self._commands.move(deployment, State.REMOVED, "Its build was cancelled.")
 
-    async def variables_changed(self, service_id: str, environment_id: str, *, skip_deploys: bool) -> None:
-        """What runs starts again with the new variables, unless the change said not to.
+    async def variables_changed(
+        self, service_id: str, environment_id: str, *, version: int, skip_deploys: bool
+    ) -> None:
+        """What runs starts again with the variables of this version, unless the change said not to.
 
-        A deployment that has yet to be built takes them along; what is on its way to live is started once more.
+        A deployment that has yet to be built takes them along; what is on its way to live is started once more. A fact
+        may come after a deployment has started with what it tells: that one is left alone.
         """
         if skip_deploys:
             return
@@ -85,8 +88,10 @@ class Reactions:
         for deployment in await self._store.live(service_id, environment_id):
             pairs.setdefault(deployment.pair, []).append(deployment)
         for pair, deployments in pairs.items():
-            if all(deployment.state in RUNNING for deployment in deployments):
-                await self._commands.restart_with_new_variables(max(deployments, key=lambda d: d.id))
+            newest = max(deployments, key=lambda deployment: deployment.id)
+            has_them = newest.settings is not None and newest.variables_version >= version
+            if not has_them and all(deployment.state in RUNNING for deployment in deployments):
+                await self._commands.restart_with_new_variables(newest)
                 self._wake_later(pair)
 
     async def service_deleted(self, service_id: str) -> None:

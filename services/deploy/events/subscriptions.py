@@ -52,7 +52,9 @@ def to_project(reactions: Reactions) -> Mapping[str, Handler]:
 
     async def variables_changed(fact: Fact) -> None:
         told = project.VariablesChanged.FromString(fact.payload)
-        await reactions.variables_changed(told.service_id, told.environment_id, skip_deploys=told.skip_deploys)
+        await reactions.variables_changed(
+            told.service_id, told.environment_id, version=told.version, skip_deploys=told.skip_deploys
+        )
 
     async def service_deleted(fact: Fact) -> None:
         await reactions.service_deleted(project.ServiceDeleted.FromString(fact.payload).service_id)

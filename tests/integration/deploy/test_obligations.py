@@ -49,7 +49,7 @@ async def new_variables(world: World, second: str) -> None:
     """A follower's cursor keeps this reaction from running twice; the failure before its commit is what is tried."""
     await world.react(world.reactions.build_cancelled(second))
     if len(await world.store.find(OWNER, world.everything, 10)) < 3:
-        await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=False))
+        await world.react(world.reactions.variables_changed("svc_a", "env_a", version=2, skip_deploys=False))
 
 
 CASES = [new_version, failed_build, cancelled_build, fetched_commit, skipped_build, deleted_service, new_variables]

@@ -111,23 +111,32 @@ async def test_rollback_to_what_was_never_live_is_refused(world: World) -> None:
 async def test_changed_variables_start_the_same_artifact_again(world: World) -> None:
     await deploy(world)
     world.others.variables = {"NAME": "new"}
-    await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=False))
+    await world.react(world.reactions.variables_changed("svc_a", "env_a", version=2, skip_deploys=False))
     await world.settle()
     newest = (await world.store.find(OWNER, Filter(), 1))[0]
     assert (newest.trigger, newest.state, newest.artifact_digest) == ("variables", State.ACTIVE, "sha256:1")
     assert b'"NAME":"new"' in (await world.store.release(newest.id)).sealed_variables
 
 
+async def test_variables_that_a_deployment_started_with_do_not_start_it_again(world: World) -> None:
+    world.others.version = 2
+    await deploy(world)
+    for version, count in ((1, 1), (2, 1), (3, 2)):
+        await world.react(world.reactions.variables_changed("svc_a", "env_a", version=version, skip_deploys=False))
+        await world.settle()
+        assert len(await world.store.find(OWNER, Filter(), 10)) == count, version
+
+
 async def test_variable_change_never_replaces_code_that_is_on_its_way(world: World) -> None:
     await deploy(world)
     made = await world.commands.create(OWNER, UPLOAD)
     for state in ("queued", "building"):
-        await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=False))
+        await world.react(world.reactions.variables_changed("svc_a", "env_a", version=2, skip_deploys=False))
         assert len(await world.store.find(OWNER, Filter(), 10)) == 2, state
         await world.settle()
         await world.react(world.reactions.build_started(made.id))
     await world.react(world.reactions.build_succeeded(made.id, "sha256:2"))
-    await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=False))
+    await world.react(world.reactions.variables_changed("svc_a", "env_a", version=2, skip_deploys=False))
     await world.settle()
     newest = (await world.store.find(OWNER, Filter(), 1))[0]
     assert (newest.trigger, newest.state, newest.artifact_digest) == ("variables", State.ACTIVE, "sha256:2")
@@ -158,7 +167,7 @@ async def test_a_build_that_was_called_off_ends_its_deployment_as_removed(world:
 
 async def test_new_variables_start_the_code_that_is_live_when_their_turn_comes(world: World) -> None:
     await deploy(world)
-    await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=False))
+    await world.react(world.reactions.variables_changed("svc_a", "env_a", version=2, skip_deploys=False))
     queued = (await world.store.find(OWNER, Filter(), 1))[0]
     await world.db.execute("update deployments set artifact_digest = 'sha256:new' where state = 'active'")
     await world.settle()
@@ -196,7 +205,7 @@ async def test_restarted_after_a_rollback_it_knows_its_own_deployment(world: Wor
 
 async def test_change_that_skips_deploys_starts_nothing(world: World) -> None:
     await deploy(world)
-    await world.react(world.reactions.variables_changed("svc_a", "env_a", skip_deploys=True))
+    await world.react(world.reactions.variables_changed("svc_a", "env_a", version=2, skip_deploys=True))
     assert len(await world.store.find(OWNER, Filter(), 10)) == 1
 
 

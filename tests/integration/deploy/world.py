@@ -45,6 +45,8 @@ class Others:
     settings: Settings = field(default_factory=Settings)
     variables: dict[str, str] = field(default_factory=lambda: {"NAME": "value"})
     secret_names: tuple[str, ...] = ()
+    # Of the variables.
+    version: int = 1
     render_error: Exception | None = None
     # The image that artifacts are; empty: they have layers.
     image: str = ""
@@ -70,7 +72,7 @@ class Others:
     async def render(self, ctx: Ctx, service_id: str, environment_id: str, deployment_id: str) -> Variables:
         if self.render_error is not None:
             raise self.render_error
-        return Variables(dict(self.variables), 1, self.secret_names)
+        return Variables(dict(self.variables), self.version, self.secret_names)
 
     async def snapshot_service(self, ctx: Ctx, snapshot_id: str) -> str:
         return "svc_a"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from importlib import import_module
 from traceback import format_exception
 from typing import Any, Final
@@ -34,6 +35,9 @@ STREAM_SECONDS: Final = Histogram(
     buckets=(0.01, 0.1, 1, 10, 60, 600, 3600),
 )
 STREAMED: Final = Counter("lightrail_rpc_streamed_total", "Messages sent in streams.", ["method"])
+# How long a refused caller may go on sending, and be silent meanwhile; seconds.
+HEARD_OUT: Final = 60.0
+SILENCE: Final = 2.0
 # A disk without room is no bug.
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Turns a credential that is no signed identity (an API token, a session) into the actor it stands for.
@@ -78,6 +82,20 @@ class Server:
         await self._server.stop(grace)
 
 
+async def _hear_out(context: Any) -> None:
+    """Drops what a refused caller still sends.
+
+    A Python client whose write fails because the call has ended reports that, and not the refusal:
+    https://github.com/grpc/grpc/issues/36066.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(HEARD_OUT):
+            said: object = None
+            while said is not grpc.aio.EOF:
+                async with asyncio.timeout(SILENCE):
+                    said = await context.read()
+
+
 def _service_name(servicer: object) -> str:
     """The full name of the service a servicer implements, from the descriptors beside its generated base."""
     base = next(cls for cls in type(servicer).__mro__ if cls.__module__.endswith("_pb2_grpc"))
@@ -112,16 +130,16 @@ class _Door(grpc.aio.ServerInterceptor):
                 wrapped, handler.request_deserializer, handler.response_serializer
             )
         if handler.request_streaming:
-            wrapped = self._unary(details.method, metadata, handler.stream_unary)
+            wrapped = self._unary(details.method, metadata, handler.stream_unary, sends_on=True)
             return grpc.stream_unary_rpc_method_handler(
                 wrapped, handler.request_deserializer, handler.response_serializer
             )
         wrapped = self._unary(details.method, metadata, handler.unary_unary)
         return grpc.unary_unary_rpc_method_handler(wrapped, handler.request_deserializer, handler.response_serializer)
 
-    def _unary(self, method: str, metadata: dict[str, str], handler: Any) -> Any:
+    def _unary(self, method: str, metadata: dict[str, str], handler: Any, *, sends_on: bool = False) -> Any:
         async def serve(request: Any, context: Any) -> Any:
-            async with self._call(method, metadata, context, SECONDS):
+            async with self._call(method, metadata, context, SECONDS, sends_on=sends_on):
                 return await handler(request, context)
 
         return serve
@@ -141,9 +159,12 @@ class _Door(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _call(
-        self, method: str, metadata: dict[str, str], context: Any, seconds: Histogram
+        self, method: str, metadata: dict[str, str], context: Any, seconds: Histogram, *, sends_on: bool = False
     ) -> AsyncIterator[None]:
-        """Runs a call as its caller's, in a span of the caller's trace; counts its time under the code it ends with."""
+        """Runs a call as its caller's, in a span of the caller's trace; counts its time under the code it ends with.
+
+        `sends_on`: the caller may still send when the call is refused.
+        """
         began = self._clock.monotonic()
         code = grpc.StatusCode.OK
         with span(f"serve{method}", parent=metadata.get("traceparent", ""), kind=SpanKind.SERVER):
@@ -152,6 +173,8 @@ class _Door(grpc.aio.ServerInterceptor):
                     yield
             except Failure as failure:
                 code = code_of(failure)
+                if sends_on:
+                    await _hear_out(context)
                 await self._refuse(method, failure, context)
             except Exception as error:
                 if isinstance(error, OSError) and error.errno in _FULL:

@@ -85,7 +85,9 @@ class Servicer(build_pb2_grpc.BuildServiceServicer):
         self, request_iterator: AsyncIterator[build_pb2.UploadSnapshotRequest], context: Any
     ) -> build_pb2.UploadSnapshotResponse:
         self._note()
-        async for _ in request_iterator:
+        async for part in request_iterator:
+            if part.service_id == "missing":
+                raise NotFound("There is no such service.")
             await self._hang()
         return build_pb2.UploadSnapshotResponse()
 
@@ -111,9 +113,11 @@ class World:
         request = build_pb2.StreamBuildLogRequest(build_id=build_id)
         return [one async for one in self.peer.stream(self.stub.StreamBuildLog, request, ctx, **more)]
 
-    async def upload(self, ctx: Ctx, **more: float) -> None:
+    async def upload(self, ctx: Ctx, *, to: str = "any", chunks: int = 0, **more: float) -> None:
         async def parts() -> AsyncIterator[build_pb2.UploadSnapshotRequest]:
-            yield build_pb2.UploadSnapshotRequest(chunk=b"x")
+            yield build_pb2.UploadSnapshotRequest(service_id=to)
+            for _ in range(chunks):
+                yield build_pb2.UploadSnapshotRequest(chunk=bytes(64 * 1024))
 
         await self.peer.upload(self.stub.UploadSnapshot, parts(), ctx, **more)
 
@@ -165,6 +169,14 @@ async def test_a_full_disk_is_a_sentence_and_no_bug(world: World) -> None:
     with pytest.raises(Unavailable) as caught:
         await world.get("full", platform("test"))
     assert str(caught.value) == "The disk of the platform is full. Free some space, then try again."
+
+
+async def test_a_refusal_is_heard_by_a_caller_who_still_sends(world: World) -> None:
+    async def refused() -> None:
+        with pytest.raises(NotFound, match="no such service"):
+            await world.upload(platform("test"), to="missing", chunks=64, timeout=60)
+
+    await asyncio.gather(*(refused() for _ in range(100)))
 
 
 async def test_a_server_behind_a_server_is_told_to_stop_too(world: World) -> None:

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from libs.kernel.errors import Exhausted, Invalid
 from libs.kernel.units import KIB, show_bytes
 from libs.protogen.lightrail.build.v1 import build_pb2
+from libs.protogen.lightrail.project.v1 import project_pb2
 from services.gateway.http.doors import BUILD, Caller, To, authorized
 from services.gateway.http.models.base import ServiceId
 from services.gateway.http.models.deployments import Snapshot
@@ -58,6 +59,10 @@ async def upload_snapshot(
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise body.too_large()
+    # Build asks this too, but its refusal comes when everything is sent.
+    await to.project.peer.call(
+        to.project.stub.GetService, project_pb2.GetServiceRequest(service_id=service_id), caller.ctx
+    )
     try:
         answer = await to.build.peer.upload(
             to.build.stub.UploadSnapshot, body.messages(), caller.ctx, timeout=UPLOAD_SECONDS

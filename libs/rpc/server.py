@@ -120,7 +120,7 @@ class _Door(grpc.aio.ServerInterceptor):
             return handler
         metadata = {key: value for key, value in details.invocation_metadata or () if isinstance(value, str)}
         if handler.request_streaming and handler.response_streaming:
-            wrapped = self._streaming(details.method, metadata, handler.stream_stream)
+            wrapped = self._streaming(details.method, metadata, handler.stream_stream, sends_on=True)
             return grpc.stream_stream_rpc_method_handler(
                 wrapped, handler.request_deserializer, handler.response_serializer
             )
@@ -144,11 +144,11 @@ class _Door(grpc.aio.ServerInterceptor):
 
         return serve
 
-    def _streaming(self, method: str, metadata: dict[str, str], handler: Any) -> Any:
+    def _streaming(self, method: str, metadata: dict[str, str], handler: Any, *, sends_on: bool = False) -> Any:
         # It writes rather than yields: what it opens is then closed in the task that opened it, however the call ends.
         async def serve(request: Any, context: Any) -> None:
             async with (
-                self._call(method, metadata, context, STREAM_SECONDS),
+                self._call(method, metadata, context, STREAM_SECONDS, sends_on=sends_on),
                 aclosing(handler(request, context)) as responses,
             ):
                 async for response in responses:

@@ -130,18 +130,6 @@ async def test_a_revoked_token_is_refused(platform: Platform) -> None:
     await eventually(refused, within=15, every=0.2)
 
 
-async def test_an_expired_token_is_refused(platform: Platform) -> None:
-    assert platform.brief_token
-
-    async def refused() -> None:
-        answer = await platform.request("GET", "/api/v1/me", token=platform.brief_token)
-        assert answer.status_code == 401
-        assert answer.json()["kind"] == "denied"
-
-    # It lives for a minute, and was made when the platform was.
-    await eventually(refused, within=75, every=1)
-
-
 async def test_an_unknown_reference_is_an_error_that_names_it(application: Make) -> None:
     app = await application("static-site")
     run = await app.lr("variables", "set", "A=${{nobody.SECRET}}", check=False)

@@ -1,4 +1,7 @@
-"""What an application can reach of the platform that runs it: it shares the machine's network, and nothing else."""
+"""What an application can reach of the platform that runs it: it shares the machine's network, and nothing else.
+
+And that a token opens nothing once its time is over.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from libs.embedded import exposure
+from libs.testing.eventually import eventually
 from tests.e2e.application import Application
 from tests.e2e.platform import Platform
 
@@ -94,3 +98,15 @@ async def test_an_application_reaches_no_admin_page_no_traces_and_no_socket(
     assert {port for port, _ in asked} == set(listening)
     assert [row for row in asked if row[1] == HTTPStatus.OK] == []
     assert HTTPStatus.UNAUTHORIZED in {status for _, status in asked}
+
+
+async def test_an_expired_token_is_refused(platform: Platform) -> None:
+    assert platform.brief_token
+
+    async def refused() -> None:
+        answer = await platform.request("GET", "/api/v1/me", token=platform.brief_token)
+        assert answer.status_code == 401
+        assert answer.json()["kind"] == "denied"
+
+    # It lives for a minute, and was made when the platform was: the last test of a platform waits least.
+    await eventually(refused, within=75, every=1)

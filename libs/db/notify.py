@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from libs.db.database import Connection
+from libs.db.database import Connection, Database
 from libs.db.errors import translated
+from libs.kernel.clock import Clock
+from libs.kernel.errors import Unavailable
 
 
 @asynccontextmanager
@@ -37,3 +39,15 @@ async def listen(connection: Connection, channels: Mapping[str, Callable[[str], 
                 connection.remove_termination_listener(on_end)
                 for channel in channels:
                     await connection.remove_listener(channel, on_notify)
+
+
+async def wake_on(db: Database, channel: str, wake: Callable[[], None], clock: Clock) -> None:
+    """Calls `wake` now and at every NOTIFY; listens again, and wakes, after the connection was lost. Ends never."""
+    while True:
+        try:
+            async with db.connection() as connection, listen(connection, {channel: lambda _payload: wake()}) as lost:
+                wake()
+                await lost.wait()
+        except Unavailable:
+            pass  # whoever is woken looks by itself now and then; listened again below
+        await clock.sleep(1.0)

@@ -6,23 +6,22 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from importlib import metadata
 from pathlib import Path
 
 from libs.attest.keys import SigningKey
 from libs.blobs.directory import DirectoryBlobs
-from libs.blobs.port import Blobs
 from libs.config import load
-from libs.db import Database, listen, run_leased
+from libs.db import Database, run_leased, wake_on
 from libs.embedded import binaries
 from libs.kernel.clock import Clock
-from libs.kernel.errors import Unavailable
 from libs.kernel.ids import new_id
 from libs.kernel.units import GIB
 from libs.reconcile import Driver
 from libs.runtime import Follow, Module, Opened
 from libs.runtime.host import Host
+from libs.runtime.version import platform_version
 from libs.sandbox.cgroups import open_groups
 from libs.sandbox.sandbox import Sandbox
 from libs.sandbox.spec import Limits
@@ -101,130 +100,198 @@ QUIET = 60.0
 CONNECTIONS = 9
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What every part of build stands on."""
+
+    settings: Settings
+    host: Host
+    db: Database
+    sandbox: Sandbox
+    blobs: SweptBlobs
+    work: WorkDirs
+    caches: ToolCaches
+    builds: PostgresBuilds
+    log: PostgresLog
+    artifacts: PostgresArtifacts
+    snapshots: PostgresSnapshots
+    ledger: PostgresPushes
+    facts: OutboxFacts
+    projects: PeerProjects
+    deployments: PeerDeployments
+    wakes: Wakes
+
+    @classmethod
+    async def lay(cls, settings: Settings, host: Host, db: Database) -> Ground:
+        """Opens the folders and the sandbox."""
+        home = settings.home / "build"
+        stored = await asyncio.to_thread(DirectoryBlobs, settings.home / "blobs")
+        return cls(
+            settings=settings,
+            host=host,
+            db=db,
+            sandbox=await Sandbox.open(settings.home),
+            blobs=SweptBlobs(stored, home / "blobs.lock", host.clock),
+            work=await asyncio.to_thread(WorkDirs, home / "work"),
+            caches=ToolCaches(home / "cache", home / "incoming", host.clock),
+            builds=PostgresBuilds(db),
+            log=PostgresLog(db),
+            artifacts=PostgresArtifacts(db),
+            snapshots=PostgresSnapshots(db),
+            ledger=PostgresPushes(db),
+            facts=OutboxFacts(host.outbox(db), encode),
+            projects=PeerProjects(host.peer("project")),
+            deployments=PeerDeployments(host.peer("deploy")),
+            wakes=Wakes(),
+        )
+
+
 @asynccontextmanager
 async def open_build(host: Host) -> AsyncIterator[Opened]:
-    """Opens build: its database, its builder, its loop."""
+    """Opens build: its database, its builder, its loops. What builds that run no more have left behind goes."""
     settings = load(Settings, host.environ)
-    home = settings.home / "build"
-    stored = await asyncio.to_thread(DirectoryBlobs, settings.home / "blobs")
-    blobs = SweptBlobs(stored, home / "blobs.lock", host.clock)
-    sandbox = await Sandbox.open(settings.home)
     async with host.database(MIGRATIONS, max_size=CONNECTIONS) as db:
-        projects = PeerProjects(host.peer("project"))
-        builds, log = PostgresBuilds(db), PostgresLog(db)
-        facts = OutboxFacts(host.outbox(db), encode)
-        snapshots, artifacts, wakes = PostgresSnapshots(db), PostgresArtifacts(db), Wakes()
-        work = await asyncio.to_thread(WorkDirs, home / "work")
-        running = {one.id for one in await builds.running(host.clock.now())}
-        await asyncio.to_thread(work.sweep, running)
-        caches = ToolCaches(home / "cache", home / "incoming", host.clock)
-        slug = slug_builder(settings, host, db, sandbox, blobs, work, caches)
-        builder = chosen_builder(settings, host, slug)
-        archives = CheckedArchives(blobs, home / "incoming", settings.snapshot_limit)
-        repositories = git_repositories(settings, host, sandbox, work, archives)
-        ledger = PostgresPushes(db)
-        fetching = Fetching(db.tx, facts, builds, snapshots, projects, repositories, ledger, host.clock)
-        attestations = SignedAttestations(blobs, SigningKey.load(settings.provenance_key_file))
-        reports, bills = PostgresReports(db), BlobBills(blobs)
-        scanner = await source_scanner(settings, sandbox, blobs, slug, projects, reports, running)
-        runner = BuildRunner(
-            work=db.tx,
-            facts=facts,
-            builds=builds,
-            log=log,
-            artifacts=artifacts,
+        ground = await Ground.lay(settings, host, db)
+        running = {one.id for one in await ground.builds.running(host.clock.now())}
+        await asyncio.to_thread(ground.work.sweep, running)
+        slug = slug_builder(ground)
+        yield opened(ground, slug, await source_scanner(ground, slug, running))
+
+
+def opened(on: Ground, slug: SlugBuilder, scanner: SourceScanner) -> Opened:
+    """Everything that build offers and does."""
+    settings, db, clock = on.settings, on.db, on.host.clock
+    builder = chosen_builder(settings, on.host, slug)
+    archives = CheckedArchives(on.blobs, settings.home / "build" / "incoming", settings.snapshot_limit)
+    repositories = git_repositories(on, archives)
+    attestations = SignedAttestations(on.blobs, SigningKey.load(settings.provenance_key_file))
+    call_off = CallOff(db.tx, on.facts, on.builds, on.log, on.wakes, clock)
+    reports, bills = PostgresReports(db), BlobBills(on.blobs)
+    desk = BuildDesk(on.builds, on.log, on.artifacts, call_off, on.wakes, on.deployments, reports, bills)
+    cache_desk = CacheDesk(on.caches, PostgresDependencyLayers(db), on.projects, clock)
+    bare = BareRepositories(repositories.git, on.sandbox, on.work, repositories.pushed, settings.snapshot_limit, clock)
+    pushes = Pushes(on.projects, bare, on.ledger, on.deployments, on.builds, on.log, clock)
+    settling = Driver(PushLoop(pushes, on.ledger), clock, concurrency=2)
+    reactions = Reactions(on.builds, call_off, bare, clock)
+    uploads = Uploads(db.tx, on.facts, on.snapshots, archives, on.projects, clock)
+    machine = ThisMachine(settings.home, on.sandbox.memory_of_runs)
+    loop = BuildLoop(queue(on, machine), runner(on, builder, repositories, attestations, scanner))
+    driver = Driver(loop, clock, concurrency=settings.concurrency)
+    loop.freed = driver.wake
+    collections = collector(on, machine, builder)
+    collecting = Driver(CollectLoop(collections, period=settings.collect_period), clock, concurrency=1)
+    return Opened(
+        servicers=[
+            served(uploads, desk, ProvenanceDesk(desk, on.artifacts, attestations)),
+            upkeep(cache_desk, collections),
+            git_door(pushes),
+        ],
+        loops=[
+            driver.run,
+            settling.run,
+            lambda: wake_on(db, CHANNEL, driver.wake, clock),
+            lambda: run_leased(db, "collect", clock, lambda: collect(collecting, settings, clock)),
+        ],
+        follows=[Follow(DEPLOY, to_deploy(reactions)), Follow(PROJECT, to_project(reactions))],
+    )
+
+
+def runner(
+    on: Ground,
+    builder: ChosenBuilder,
+    repositories: GitRepositories,
+    attestations: SignedAttestations,
+    scanner: SourceScanner,
+) -> BuildRunner:
+    """What does one build."""
+    clock = on.host.clock
+    return BuildRunner(
+        work=on.db.tx,
+        facts=on.facts,
+        builds=on.builds,
+        log=on.log,
+        artifacts=on.artifacts,
+        builder=builder,
+        pipeline=Pipeline(
+            builds=on.builds,
+            fetching=Fetching(on.db.tx, on.facts, on.builds, on.snapshots, on.projects, repositories, on.ledger, clock),
+            projects=on.projects,
             builder=builder,
-            pipeline=Pipeline(
-                builds=builds,
-                fetching=fetching,
-                projects=projects,
-                builder=builder,
-                reuse=Reuse(builds, artifacts, builder, attestations, host.clock),
-                attestations=attestations,
-                clock=host.clock,
-                version=_version(),
-                default_builder=settings.builder,
-                scanner=scanner,
-            ),
-            wakes=wakes,
-            clock=host.clock,
-            owner=new_id("run", host.clock),
+            reuse=Reuse(on.builds, on.artifacts, builder, attestations, clock),
+            attestations=attestations,
+            clock=clock,
+            version=platform_version(),
+            default_builder=on.settings.builder,
+            scanner=scanner,
+        ),
+        wakes=on.wakes,
+        clock=clock,
+        owner=new_id("run", clock),
+        deadline=on.settings.deadline,
+    )
+
+
+def queue(on: Ground, machine: ThisMachine) -> Queue:
+    """Who is next, by what an operator lets builds take."""
+    return Queue(
+        work=on.db.tx,
+        facts=on.facts,
+        builds=on.builds,
+        log=on.log,
+        wakes=on.wakes,
+        machine=machine,
+        clock=on.host.clock,
+        rules=Rules(
+            most=on.settings.concurrency,
+            most_of_workspace=on.settings.workspace_concurrency,
+            memory=on.settings.memory,
+            disk_reserve=on.settings.disk_reserve,
+        ),
+        patience=timedelta(seconds=on.settings.queue_seconds),
+    )
+
+
+def collector(on: Ground, machine: ThisMachine, builder: ChosenBuilder) -> Collector:
+    """What clears away, and leaves what the operator wants kept."""
+    settings = on.settings
+    return Collector(
+        work=on.db.tx,
+        reports=PostgresCollections(on.db),
+        disk=machine,
+        garbage=PostgresGarbage(on.db),
+        deployments=on.deployments,
+        blobs=on.blobs,
+        caches=on.caches,
+        clock=on.host.clock,
+        window=Window(
+            count=settings.keep_count,
+            days=settings.keep_days,
+            log_days=settings.log_days,
+            cache_bytes=settings.cache_bytes,
             deadline=settings.deadline,
-        )
-        call_off = CallOff(db.tx, facts, builds, log, wakes, host.clock)
-        deployments = PeerDeployments(host.peer("deploy"))
-        desk = BuildDesk(builds, log, artifacts, call_off, wakes, deployments, reports, bills)
-        cache_desk = CacheDesk(caches, PostgresDependencyLayers(db), projects, host.clock)
-        bare = BareRepositories(
-            repositories.git, sandbox, work, repositories.pushed, settings.snapshot_limit, host.clock
-        )
-        pushes = Pushes(projects, bare, ledger, deployments, builds, log, host.clock)
-        settling = Driver(PushLoop(pushes, ledger), host.clock, concurrency=2)
-        reactions = Reactions(builds, call_off, bare, host.clock)
-        uploads = Uploads(db.tx, facts, snapshots, archives, projects, host.clock)
-        machine = ThisMachine(settings.home, sandbox.memory_of_runs)
-        queue = Queue(
-            work=db.tx,
-            facts=facts,
-            builds=builds,
-            log=log,
-            wakes=wakes,
-            machine=machine,
-            clock=host.clock,
-            rules=rules(settings),
-            patience=timedelta(seconds=settings.queue_seconds),
-        )
-        loop = BuildLoop(queue, runner)
-        driver = Driver(loop, host.clock, concurrency=settings.concurrency)
-        loop.freed = driver.wake
-        collector = Collector(
-            work=db.tx,
-            reports=PostgresCollections(db),
-            disk=machine,
-            garbage=PostgresGarbage(db),
-            deployments=deployments,
-            blobs=blobs,
-            caches=caches,
-            clock=host.clock,
-            window=window(settings),
-            images=builder.stores,
-        )
-        collecting = Driver(CollectLoop(collector, period=settings.collect_period), host.clock, concurrency=1)
-        yield Opened(
-            servicers=[
-                served(uploads, desk, ProvenanceDesk(desk, artifacts, attestations)),
-                upkeep(cache_desk, collector),
-                git_door(pushes),
-            ],
-            loops=[
-                driver.run,
-                settling.run,
-                lambda: wake_on_notify(db, driver, host.clock),
-                lambda: run_leased(db, "collect", host.clock, lambda: collect(collecting, settings, host.clock)),
-            ],
-            follows=[Follow(DEPLOY, to_deploy(reactions)), Follow(PROJECT, to_project(reactions))],
-        )
+            high_percent=settings.disk_high,
+            low_percent=min(settings.disk_low, settings.disk_high),
+        ),
+        images=builder.stores,
+    )
 
 
-def slug_builder(
-    settings: Settings, host: Host, db: Database, sandbox: Sandbox, blobs: Blobs, work: WorkDirs, caches: ToolCaches
-) -> SlugBuilder:
+def slug_builder(on: Ground) -> SlugBuilder:
     """The builder with everything it uses on this machine."""
-    home = settings.home / "build"
+    settings, host, home = on.settings, on.host, on.settings.home / "build"
     uv = str(binaries.uv())
-    limits = Limits(settings.memory, settings.cpu_millicores, MOST_PROCESSES, LARGEST_FILE)
     return SlugBuilder(
-        work=work,
-        caches=caches,
-        blobs=blobs,
-        sandbox=sandbox,
+        work=on.work,
+        caches=on.caches,
+        blobs=on.blobs,
+        sandbox=on.sandbox,
         commands=Commands(
-            sandbox,
-            limits,
+            on.sandbox,
+            caps(settings),
             settings.deadline,
             DiskWatch(settings.disk_bytes, settings.disk_reserve // 2, host.clock),
         ),
-        layers=PostgresDependencyLayers(db),
+        layers=PostgresDependencyLayers(on.db),
         runtimes=Runtimes(home / "tools", uv),
         tools=Tools(home / "tools", uv),
         registries=read_registries(host.environ, Path(host.environ.get("HOME") or os.path.expanduser("~"))),  # noqa: PTH111 - a fallback for an unset HOME
@@ -233,30 +300,23 @@ def slug_builder(
     )
 
 
-def rules(settings: Settings) -> Rules:
-    """What an operator lets builds take."""
-    return Rules(
-        most=settings.concurrency,
-        most_of_workspace=settings.workspace_concurrency,
-        memory=settings.memory,
-        disk_reserve=settings.disk_reserve,
-    )
+def caps(settings: Settings) -> Limits:
+    """What one build may take."""
+    return Limits(settings.memory, settings.cpu_millicores, MOST_PROCESSES, LARGEST_FILE)
 
 
-def git_repositories(
-    settings: Settings, host: Host, sandbox: Sandbox, work: WorkDirs, archives: CheckedArchives
-) -> GitRepositories:
+def git_repositories(on: Ground, archives: CheckedArchives) -> GitRepositories:
     """Where commits are fetched from."""
-    limits = Limits(settings.memory, settings.cpu_millicores, MOST_PROCESSES, LARGEST_FILE)
+    settings = on.settings
     return GitRepositories(
-        git=Git(sandbox, limits, FETCH_SECONDS),
-        sandbox=sandbox,
-        work=work,
+        git=Git(on.sandbox, caps(settings), FETCH_SECONDS),
+        sandbox=on.sandbox,
+        work=on.work,
         pushed=settings.home / "build" / "git",
         archives=archives,
         limits=archive_limits(settings.snapshot_limit),
         remotes=Remotes(settings.git_protocols, settings.outbound_allow, settings.git_authorities),
-        clock=host.clock,
+        clock=on.host.clock,
     )
 
 
@@ -267,8 +327,7 @@ def chosen_builder(settings: Settings, host: Host, slug: SlugBuilder) -> ChosenB
         registry = Registry(
             settings.registry, settings.registry_username, settings.registry_password, settings.registry_insecure
         )
-    limits = Limits(settings.memory, settings.cpu_millicores, MOST_PROCESSES, LARGEST_FILE)
-    rooms = Rooms(open_groups(f"{platform_of(settings.home)}-images"), limits, host.clock)
+    rooms = Rooms(open_groups(f"{platform_of(settings.home)}-images"), caps(settings), host.clock)
     kitchen = Kitchen(
         work=slug.work,
         key=settings.home / "build" / "variables.key",
@@ -307,42 +366,22 @@ def chosen_builder(settings: Settings, host: Host, slug: SlugBuilder) -> ChosenB
     )
 
 
-async def source_scanner(
-    settings: Settings,
-    sandbox: Sandbox,
-    blobs: Blobs,
-    builder: SlugBuilder,
-    projects: PeerProjects,
-    reports: PostgresReports,
-    running: set[str],
-) -> SourceScanner:
+async def source_scanner(on: Ground, builder: SlugBuilder, running: set[str]) -> SourceScanner:
     """The scanner with the programs that this machine has; folders of builds that are not running go."""
+    settings = on.settings
     folders = await asyncio.to_thread(WorkDirs, settings.home / "build" / "scans")
     await asyncio.to_thread(folders.sweep, {f"{build_id}-{name}" for build_id in running for name in FOLDERS})
     limits = Limits(SCAN_MEMORY, settings.cpu_millicores, SCAN_PROCESSES, LARGEST_FILE)
-    bench = Bench(sandbox, folders, blobs, limits, settings.scan_seconds)
+    bench = Bench(on.sandbox, folders, on.blobs, limits, settings.scan_seconds)
     cache = Path(settings.trivy_db) if settings.trivy_db else settings.home / "trivy"
     trivy = find_program(settings.trivy, "trivy")
     return SourceScanner(
-        policies=projects,
+        policies=on.projects,
         surveyor=SandboxedSurveyor(bench, builder.runtimes),
         lister=Syft(bench, find_program(settings.syft, "syft"), builder.source_limits),
         advisories=Trivy(bench, trivy, cache, settings.trivy_db_repository),
-        bills=BlobBills(blobs),
-        reports=reports,
-    )
-
-
-def window(settings: Settings) -> Window:
-    """What the operator wants kept."""
-    return Window(
-        count=settings.keep_count,
-        days=settings.keep_days,
-        log_days=settings.log_days,
-        cache_bytes=settings.cache_bytes,
-        deadline=settings.deadline,
-        high_percent=settings.disk_high,
-        low_percent=min(settings.disk_low, settings.disk_high),
+        bills=BlobBills(on.blobs),
+        reports=PostgresReports(on.db),
     )
 
 
@@ -350,25 +389,6 @@ async def collect(driver: Driver, settings: Settings, clock: Clock) -> None:
     """Drives the collections; the first one when the platform has started and its disk is quiet again."""
     await clock.sleep(min(settings.collect_period, QUIET))
     await driver.run()
-
-
-async def wake_on_notify(db: Database, driver: Driver, clock: Clock) -> None:
-    """Wakes the loop when the database says that a build may be ready; listens again when the connection is lost."""
-    while True:
-        try:
-            async with db.connection() as connection, listen(connection, {CHANNEL: lambda _: driver.wake()}) as lost:
-                driver.wake()
-                await lost.wait()
-        except Unavailable:
-            pass  # the loop's own period goes on; listened again below
-        await clock.sleep(1.0)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("lightrail")
-    except metadata.PackageNotFoundError:
-        return "0.0.0"
 
 
 MODULE = Module("build", open_build, needs=("project",))

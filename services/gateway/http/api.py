@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from fastapi import FastAPI
@@ -16,6 +15,7 @@ from starlette.types import ASGIApp
 from libs.kernel.clock import Clock
 from libs.kernel.secret import Secret
 from libs.rpc import Peer
+from libs.runtime.version import platform_version
 from services.gateway.app.attempts import Attempts
 from services.gateway.app.credentials import Credentials
 from services.gateway.app.feed import Feed
@@ -81,7 +81,7 @@ def create_app(parts: Parts) -> FastAPI:
     """Builds the API. RuntimeError when a route declares no sound row."""
     app = FastAPI(
         title="Lightrail",
-        version=_version(),
+        version=platform_version(),
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
@@ -112,10 +112,3 @@ def _openapi(app: FastAPI) -> dict[str, object]:
     if app.openapi_schema is None:
         app.openapi_schema = docs.describe(app, app.version)
     return app.openapi_schema
-
-
-def _version() -> str:
-    try:
-        return version("lightrail")
-    except PackageNotFoundError:
-        return "0.0.0"

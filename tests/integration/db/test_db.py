@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.db import Database, leased, listen, open_database, run_leased
+from libs.db import Database, leased, listen, open_database, run_leased, wake_on
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Conflict, Invalid, Unavailable
 from libs.kernel.secret import Secret
@@ -186,3 +186,22 @@ async def test_notifications_arrive_and_a_lost_connection_is_told(db: Database) 
         await eventually(lambda: heard == ["hello"])
         await db.execute("select pg_terminate_backend($1)", connection.get_server_pid())
         await eventually(lost.is_set)
+
+
+async def test_whoever_is_woken_by_the_database_is_woken_again_after_a_lost_connection(
+    db: Database, system_clock: Clock
+) -> None:
+    woken: list[None] = []
+    async with asyncio.TaskGroup() as group:
+        listening = group.create_task(wake_on(db, "news", lambda: woken.append(None), system_clock))
+        await eventually(lambda: len(woken) == 1)
+        await db.execute("select pg_notify('news', '')")
+        await eventually(lambda: len(woken) == 2)
+        await db.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where query ilike 'listen%' and datname = current_database() and pid <> pg_backend_pid()"
+        )
+        await eventually(lambda: len(woken) == 3)
+        await db.execute("select pg_notify('news', '')")
+        await eventually(lambda: len(woken) == 4)
+        listening.cancel()

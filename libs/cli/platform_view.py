@@ -83,14 +83,37 @@ def lines_of(log: Path, past: int, *, follow: bool) -> Iterator[str]:
     yield from files.tail(log, lines=past).splitlines()
     rest = b""
     while follow:
-        now = log.stat().st_size
-        if now < size:
-            size = 0
-        if now == size:
+        fresh, size = _since(log, size)
+        if not fresh:
             time.sleep(_LOOK_SECONDS)
             continue
-        with log.open("rb") as file:
-            file.seek(size)
-            *whole, rest = (rest + file.read(now - size)).split(b"\n")
-        size = now
+        *whole, rest = (rest + fresh).split(b"\n")
         yield from (line.decode(errors="replace") for line in whole)
+
+
+def _since(log: Path, seen: int) -> tuple[bytes, int]:
+    """What a log has got since it had `seen` bytes, and how many it has now; what a rotation moved is in `log`.1."""
+    now = log.stat().st_size
+    missed, start = b"", seen
+    if now < seen:
+        older, moved = _rotated(log, seen)
+        # A log that is shorter than what was left of it has been emptied.
+        missed, start = older, moved if moved <= now else 0
+    with log.open("rb") as file:
+        file.seek(start)
+        found = file.read(now - start)
+    whole = found.lstrip(b"\0")
+    if hole := len(found) - len(whole):
+        # Taken away without a change of the length: these are the last bytes that were.
+        older, _ = _rotated(log, -hole)
+        whole = older + whole
+    return missed + whole, now
+
+
+def _rotated(log: Path, seen: int) -> tuple[bytes, int]:
+    """The older log behind its first `seen` bytes (below 0: so many at its end), and how many more were seen."""
+    try:
+        older = log.with_name(f"{log.name}.1").read_bytes()
+    except FileNotFoundError:
+        return b"", 0
+    return older[seen:], max(0, seen - len(older))

@@ -45,6 +45,8 @@ class Node:
     stops: int = 0
     # Services in this process.
     services: tuple[str, ...] = ()
+    # Names of the ports it listens on, of those that the platform may change.
+    ports: tuple[str, ...] = ()
     # Whether it is a task that ends by itself; `done` then says it need not run, `finished` is told when it has.
     once: bool = False
     done: Callable[[], bool] = lambda: False
@@ -112,13 +114,24 @@ class Plan:
         nodes = []
         if "nats" not in external:
             server = self._server
-            nodes.append(Node("nats", spec=server.spec, prepare=server.prepare, stops=2, adoptable=True))
+            nodes.append(
+                Node("nats", spec=server.spec, prepare=server.prepare, stops=2, adoptable=True, ports=("nats",))
+            )
         if "envoy" not in external:
             edge = self._edge()
             nodes.append(Node("envoy", spec=edge.spec, prepare=edge.prepare, stops=1, adoptable=True))
         if "postgres" not in external:
             cluster = self._cluster
-            nodes.append(Node("postgres", spec=cluster.spec, prepare=cluster.prepare, stops=3, adoptable=True))
+            nodes.append(
+                Node(
+                    "postgres",
+                    spec=cluster.spec,
+                    prepare=cluster.prepare,
+                    stops=3,
+                    adoptable=True,
+                    ports=("postgres",),
+                )
+            )
         before_provision = ("postgres",) if "postgres" not in external else ()
         nodes.append(
             Node(
@@ -133,7 +146,14 @@ class Plan:
         before_services = ("provision", "nats") if "nats" not in external else ("provision",)
         targets = _targets(self._settings)
         nodes += [
-            Node(name, spec=partial(self._service, name, names), needs=before_services, services=names, cured=True)
+            Node(
+                name,
+                spec=partial(self._service, name, names),
+                needs=before_services,
+                services=names,
+                cured=True,
+                ports=self._ports_of(name, names),
+            )
             for name, names in targets
         ]
         if "envoy" not in external:
@@ -188,6 +208,12 @@ class Plan:
             # What signs what is built is known where it is built, and nowhere else.
             mine["LIGHTRAIL_PROVENANCE_KEY_FILE"] = str(home.provenance_key)
         return inherited | mine
+
+    @staticmethod
+    def _ports_of(target: str, services: tuple[str, ...]) -> tuple[str, ...]:
+        """The names of the ports that a process of services listens on; `ads` is not the platform's to change."""
+        gateway = ("gateway-http",) if "gateway" in services else ()
+        return (f"metrics-{target}", *gateway, *services)
 
     def _edge(self) -> Edge:
         return Edge(

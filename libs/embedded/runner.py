@@ -99,6 +99,17 @@ class Runner:
         self.state = "ready" if self.node.stands_in_for else "starting"
         self._say("part.started", part=self.node.name, pid=self._popen.pid)
 
+    def replace(self, node: Node) -> bool:
+        """Makes `node` what it runs from its next start on; whether its process now runs something else."""
+        self.node = node
+        running = self._spec if self.descriptor is not None else None
+        return running is not None and running.fingerprint != node.spec().fingerprint
+
+    def leave(self, why: str) -> Stop:
+        """Takes note that its process is about to be ended, for `why`, by the signals it returns."""
+        self.message = why
+        return self.stop
+
     def look(self, now: float) -> None:
         """Asks it whether it is ready, or still answers."""
         if self._spec is None or self.state not in {"starting", "ready", "unresponsive"} or self.node.once:

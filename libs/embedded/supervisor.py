@@ -69,8 +69,8 @@ class Supervisor:
         self._poll.register(signals, select.POLLIN)
         try:
             self._say("platform.starting", pid=self._me.pid, topology=self._settings.topology)
-            plan = self._take_over()
-            self._supervise(plan, signals)
+            self._take_over()
+            self._supervise(signals)
         except (Failure, OSError) as failure:
             self._message = str(failure)
             self._say("platform.failed", why=self._message)
@@ -78,13 +78,13 @@ class Supervisor:
         os.close(lock)
         return 1 if self._message else 0
 
-    def _take_over(self) -> Plan:
+    def _take_over(self) -> None:
         """Ends or adopts what a crashed run left, chooses ports and makes the runners."""
         left = Leftovers(self._home, say=self._say)
         left.end_services()
         self._first = not self._home.setup_token.exists()
         self._ports = _choose_ports(self._home, Plan.ports(self._settings), left.ports())
-        plan = Plan(self._settings, self._ports, self._environ, program=self._program)
+        plan = self._plan()
         self._external = plan.external()
         self._runners = [Runner(node, self._say) for node in plan.nodes()]
         for runner in self._runners:
@@ -95,15 +95,17 @@ class Supervisor:
         for runner in self._runners:
             if runner.descriptor is not None:
                 self._poll.register(runner.descriptor, select.POLLIN)
-        return plan
 
-    def _supervise(self, plan: Plan, signals: int) -> None:
+    def _plan(self) -> Plan:
+        return Plan(self._settings, self._ports, self._environ, program=self._program)
+
+    def _supervise(self, signals: int) -> None:
         """Starts, watches and restarts until a signal asks to stop. Unavailable when the platform cannot start."""
         while not self._asked_to_stop:
             now = time.monotonic()
             self._start_due(now)
             if self._phase == "starting":
-                self._judge(plan, now)
+                self._judge(now)
             if now >= self._next_round:
                 self._round(now)
             self._save()
@@ -143,7 +145,7 @@ class Supervisor:
             runner.spare(now + _WATCH_SECONDS)
         return needed
 
-    def _judge(self, plan: Plan, now: float) -> None:
+    def _judge(self, now: float) -> None:
         """Calls the platform ready when everything is and the API answers through the edge, or gives up."""
         for runner in self._runners:
             if runner.failures >= _MOST_FAILURES:
@@ -152,7 +154,7 @@ class Supervisor:
             self._all_ready_at = None
             return
         self._all_ready_at = self._all_ready_at or now
-        if plan.is_reachable():
+        if self._plan().is_reachable():
             self._phase, self._seconds = "ready", round(time.monotonic() - self._began, 3)
             self._say("platform.ready", seconds=self._seconds)
         elif now - self._all_ready_at > _REACHABLE_SECONDS:
@@ -178,6 +180,28 @@ class Supervisor:
         for runner in self._runners:
             if runner.descriptor == descriptor:
                 runner.ended(time.monotonic())
+                if runner.state == "waiting":
+                    self._move(runner)
+
+    def _move(self, runner: Runner) -> None:
+        """Gives a part that died other ports where another program has taken its own; who knows those starts anew."""
+        taken = [name for name in runner.node.ports if not ports.is_free(self._ports[name])]
+        if not taken:
+            return
+        try:
+            known = {**_known_ports(self._home), **self._ports}
+            for name in taken:
+                known[name] = ports.free_port({*known.values()})
+            self._ports = {name: known[name] for name in self._ports}
+            self._say("ports.moved", part=runner.node.name, ports={name: known[name] for name in taken})
+            nodes = {node.name: node for node in self._plan().nodes()}
+            others = [other for other in self._runners if other.replace(nodes[other.node.name])]
+            why = f"An address of {runner.node.name} has changed."
+            processes.end([(other.descriptor, other.leave(why)) for other in others if other.descriptor is not None])
+            _remember_ports(self._home, known)
+        except (Failure, OSError) as error:
+            # No port is free, or the disk is full: no reason to end what runs.
+            self._say("ports.not_moved", part=runner.node.name, ports=taken, why=str(error))
 
     def _patience(self) -> int:
         """Milliseconds until there is something to do."""
@@ -248,19 +272,28 @@ def _catch_signals() -> int:
 
 def _choose_ports(home: Home, names: list[str], kept: Mapping[str, int]) -> dict[str, int]:
     """Returns a port for each name: as at the last start where it is free or `kept` by a running part, else another."""
-    memory = home.state / "ports.json"
-    try:
-        before: dict[str, int] = json.loads(memory.read_text())
-    except (FileNotFoundError, ValueError):
-        before = {}
+    before = _known_ports(home)
     chosen = dict(before)
     for name in names:
         port = before.get(name)
         if port is None or (kept.get(name) != port and not ports.is_free(port)):
             chosen[name] = ports.free_port({*chosen.values()})
     if chosen != before:
-        files.write_private(memory, json.dumps(chosen, indent=1) + "\n")
+        _remember_ports(home, chosen)
     return {name: chosen[name] for name in names}
+
+
+def _known_ports(home: Home) -> dict[str, int]:
+    """The ports of the last start; none when there was none."""
+    try:
+        found: dict[str, int] = json.loads((home.state / "ports.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found
+
+
+def _remember_ports(home: Home, chosen: Mapping[str, int]) -> None:
+    files.write_private(home.state / "ports.json", json.dumps(chosen, indent=1) + "\n")
 
 
 def main(environ: Mapping[str, str] | None = None, *, program: tuple[str, ...] = RUNTIME) -> int:

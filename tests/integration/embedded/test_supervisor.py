@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 
 import pytest
 
@@ -253,3 +256,46 @@ async def test_external_servers_are_used_and_not_run(platforms: Make) -> None:
     assert admin.read_text() not in said
     await guest.stop()
     await own.stop()
+
+
+async def test_a_part_whose_port_another_program_takes_meanwhile_gets_another(platform: Supervised) -> None:
+    await platform.start()
+    with ExitStack() as others:
+        for part, name in {"nats": "nats", "postgres": "postgres", "gateway": "gateway-http"}.items():
+            before = {one: platform.found(one) for one in (*CORE, "gateway")}
+            chosen = platform.chosen_ports()
+            # The supervisor is stopped first, so that it starts nobody before the other program is there.
+            assert platform.process
+            platform.process.send_signal(signal.SIGSTOP)
+            os.kill(before[part].pid, signal.SIGKILL)
+            others.enter_context(await _taking(chosen[name]))
+            platform.process.send_signal(signal.SIGCONT)
+            await eventually(partial(_is_well_elsewhere, platform, name, chosen), within=40)
+
+            told = (platform.path / "environment-all").read_text()
+            assert f":{platform.chosen_ports()[name]}" in told, "services know where it is now"
+            assert f":{chosen[name]}" not in told
+            untouched = {*CORE} - {part}
+            assert {one: platform.found(one) for one in untouched} == {one: before[one] for one in untouched}
+        moved = platform.chosen_ports()
+        await platform.stop()
+        await platform.start()
+        assert platform.chosen_ports() == moved, "the next start does not look for the former ports"
+    await platform.stop()
+
+
+def _is_well_elsewhere(platform: Supervised, name: str, chosen: dict[str, int]) -> None:
+    now = platform.chosen_ports()
+    assert {key for key in chosen if now[key] != chosen[key]} == {name}
+    assert platform.status().is_well
+    serves(platform)
+
+
+async def _taking(port: int) -> socket.socket:
+    def taken() -> socket.socket:
+        try:
+            return socket.create_server((ports.LOOPBACK, port))
+        except OSError as error:
+            raise AssertionError(f"{port} is not free yet: {error}") from error
+
+    return await eventually(taken)

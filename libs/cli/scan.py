@@ -117,7 +117,8 @@ def scan_directory(directory: Path, *, policy: str, severity: str, as_json: bool
         secrets=found.secrets,
         # Who asks here knows that there is no database: it is no reason to say that a build would be blocked.
         vulnerabilities=Vulnerabilities(
-            State.NOT_SCANNED if inventory.packages or inventory.unlocked else State.NOTHING, why=OFFLINE
+            State.NOT_SCANNED if inventory.packages or inventory.unlocked or inventory.unread else State.NOTHING,
+            why=OFFLINE,
         ),
     )
     return show_report(report, blocked=bool(report.blocked and report.counted_secrets), as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import tomllib
@@ -18,6 +19,8 @@ UNWRITTEN: Final = frozenset(
         ".pytest_cache", ".ruff_cache", "site-packages", ".next", ".cache",
     }
 )  # fmt: skip
+# What editors on Windows put before a text, and how the text goes on.
+_MARKS: Final = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,19 @@ class Tree:
             line = re.search(r"at line (\d+)", str(error))
             place = f"{path}, line {line[1]}" if line else f"{path}, last line"
             raise BuildFault(f"{place}: this is no valid TOML ({error}).") from error
+
+
+def is_marked(content: bytes) -> bool:
+    """Whether a byte order mark says how the text is written."""
+    return content.startswith(tuple(mark for mark, _ in _MARKS))
+
+
+def decoded(content: bytes) -> str:
+    """The text in a file: UTF-8, or what its byte order mark says; bytes that are neither become “\ufffd”."""
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            return content[len(mark) :].decode(encoding, errors="replace")
+    return content.decode("utf-8", errors="replace")
 
 
 def plain_folder(folder: str) -> str:

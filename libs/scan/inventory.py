@@ -58,6 +58,8 @@ class Inventory:
     notes: tuple[str, ...] = ()
     # Files that ask for packages of which nobody knows the versions; each is in a note too.
     unlocked: tuple[str, ...] = ()
+    # Lock files that were not read; the same.
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -67,6 +69,7 @@ class Gatherer:
     packages: list[Package] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    _unread: list[str] = field(default_factory=list)
     _sums: dict[str, list[Package]] = field(default_factory=dict)
     _complete: set[str] = field(default_factory=set)
     _manifests: list[str] = field(default_factory=list)
@@ -87,14 +90,17 @@ class Gatherer:
             return
         self.files.append(path)
         if size > len(content):
+            self._unread.append(path)
             self.notes.append(f"{path} was not read: it is larger than {LARGEST_LOCK // 1024**2} MiB.")
             return
         try:
             text = content.decode("utf-8-sig")
             found = [replace(package, found_in=path) for package in reader(text)]
         except UnicodeDecodeError as error:
+            self._unread.append(path)
             self.notes.append(f"{path} cannot be read: byte {error.start} is no UTF-8.")
         except Unreadable as error:
+            self._unread.append(path)
             self.notes.append(f"{path} cannot be read: {error}. Its packages are not in the list.")
         else:
             self._keep(path, name, text, found)
@@ -117,7 +123,7 @@ class Gatherer:
             for path in unlocked
         ]
         found = inventory_of([*self.packages, *sums], self.files, [*self.notes, *notes])
-        return replace(found, unlocked=tuple(unlocked))
+        return replace(found, unlocked=tuple(unlocked), unread=tuple(sorted(self._unread)))
 
 
 def inventory_of(packages: Iterable[Package], files: Iterable[str], notes: Iterable[str]) -> Inventory:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from libs.kernel.errors import Invalid
-from libs.plans.tree import UNWRITTEN
+from libs.plans.tree import UNWRITTEN, decoded, is_marked
 from libs.scan.inventory import LARGEST_LOCK, Gatherer, Inventory, is_mute, reader_of
 from libs.scan.locks.reading import rows, table, text, words
 from libs.scan.package import Package
@@ -41,6 +41,7 @@ class Surveyed:
             "read": list(self.inventory.files),
             "notes": list(self.inventory.notes),
             "unlocked": list(self.inventory.unlocked),
+            "unread": list(self.inventory.unread),
             "secrets": [secret_document(one) for one in self.secrets.findings],
             "files": self.secrets.files,
             "ignored": self.secrets.ignored,
@@ -71,6 +72,9 @@ class Survey:
 
     def add(self, path: str, content: bytes, size: int) -> None:
         """Looks at one file of `size` bytes, of which `content` is all or the beginning."""
+        if is_marked(content):
+            told = decoded(content).encode()
+            content, size = told, len(told) + size - len(content)
         if reader_of(path) or is_mute(path):
             self._gatherer.add(shown(path), content, size)
         if path == NAME:
@@ -146,5 +150,5 @@ def surveyed_of(document: Mapping[str, Any]) -> Surveyed:
         words(document["limits"]),
     )
     asked = policy_of(*document["asked"]) if document["asked"] else None
-    notes, unlocked = words(document["notes"]), words(document["unlocked"])
-    return Surveyed(Inventory(packages, words(document["read"]), notes, unlocked), secrets, asked)
+    notes, unlocked, unread = (words(document[part]) for part in ("notes", "unlocked", "unread"))
+    return Surveyed(Inventory(packages, words(document["read"]), notes, unlocked, unread), secrets, asked)

@@ -16,7 +16,7 @@ from typing import Final
 
 from libs.plans.faults import BuildFault
 from libs.plans.plan import APP, EVERYTHING
-from libs.plans.tree import UNWRITTEN, Tree
+from libs.plans.tree import UNWRITTEN, Tree, decoded
 
 # Larger files are no configuration and no program that a person wrote.
 _READ: Final = 4 * 1024 * 1024
@@ -81,7 +81,7 @@ def read_tree(folder: Path) -> Tree:
 
     def read(path: str) -> str:
         with inside(folder, path).open("rb") as file:
-            return file.read(_READ).decode("utf-8", errors="replace")
+            return decoded(file.read(_READ))
 
     return Tree(frozenset(files), read)
 
@@ -89,10 +89,17 @@ def read_tree(folder: Path) -> Tree:
 def inside(folder: Path, path: str) -> Path:
     """The regular file that `path` leads to, when it lies in `folder`; BuildFault when it leads elsewhere."""
     root = folder.resolve()
-    found = (root / path).resolve()
-    if not found.is_relative_to(root) or not found.is_file():
-        raise BuildFault(f"{path} is no file of the source.", hint="Commit the file itself, not a link to it.")
-    return found
+    try:
+        found = (root / path).resolve()
+        if found.is_relative_to(root) and found.is_file():
+            return found
+    except (OSError, RuntimeError) as error:  # a link that leads to itself is the latter
+        raise _no_file(path) from error
+    raise _no_file(path)
+
+
+def _no_file(path: str) -> BuildFault:
+    return BuildFault(f"{path} is no file of the source.", hint="Commit the file itself, not a link to it.")
 
 
 def hashes(folder: Path, inputs: Iterable[str]) -> dict[str, str]:

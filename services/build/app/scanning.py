@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from libs.kernel.errors import Failure, Unavailable
 from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan
 from libs.scan.cyclonedx import document, libraries, spelled
+from libs.scan.inventory import Inventory
 from libs.scan.report import MOST_FINDINGS, Bill, Report, Secrets, State, Vulnerabilities
 from libs.scan.severity import Policy
 from libs.scan.survey import Surveyed
@@ -20,6 +21,8 @@ from services.build.domain.model import Build
 
 STEP = "scan"
 UNLOCKED = "the source asks for packages but locks no versions, so nobody knows which ones come; add a lock file"
+# Files that a reason names.
+_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +154,8 @@ class SourceScanner:
     async def _looked_up(self, job: Job, bill: Bill, content: bytes, surveyed: Surveyed | Missing) -> Vulnerabilities:
         if bill.state is State.NOT_SCANNED:
             return Vulnerabilities(State.NOT_SCANNED, why=bill.why)
-        if not bill.packages and isinstance(surveyed, Surveyed) and surveyed.inventory.unlocked:
-            return Vulnerabilities(State.NOT_SCANNED, why=UNLOCKED)
+        if not bill.packages and isinstance(surveyed, Surveyed) and (why := _unknown(surveyed.inventory)):
+            return Vulnerabilities(State.NOT_SCANNED, why=why)
         if not bill.packages:
             return Vulnerabilities(State.NOTHING)
         found = await self.advisories.look_up(job, content)
@@ -165,3 +168,10 @@ class SourceScanner:
             findings=found.found[:MOST_FINDINGS],
             more=max(0, len(found.found) - MOST_FINDINGS),
         )
+
+
+def _unknown(inventory: Inventory) -> str:
+    """Why a list without packages may be wrong; empty when there is nothing to list."""
+    if inventory.unread:
+        return f"{', '.join(inventory.unread[:_NAMED])} could not be read, so nobody knows which packages come"
+    return UNLOCKED if inventory.unlocked else ""

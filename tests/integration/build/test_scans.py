@@ -137,6 +137,17 @@ async def test_packages_that_nobody_locked_are_not_scanned_and_block_who_wants_t
     assert (await world.now(again)).state is BuildState.SUCCEEDED
 
 
+async def test_a_lock_file_that_cannot_be_read_is_not_a_source_without_packages(db: Database) -> None:
+    unread = Inventory(notes=("package-lock.json cannot be read …",), unread=("package-lock.json",))
+    told = Told(Policy(Action.BLOCK), Surveyed(unread, Secrets(State.DONE, files=1)))
+    world = scanning(db, told)
+    build = await world.request()
+    await world.drive()
+    done = await world.now(build)
+    assert done.state is BuildState.FAILED
+    assert "not scanned: vulnerabilities (package-lock.json could not be read" in done.reason
+
+
 async def test_nothing_known_of_the_source_is_a_reason_and_no_bill(db: Database) -> None:
     world = scanning(db, Told(surveyed=Missing("the survey of the source failed: it took longer than 300 seconds")))
     build = await world.request()

@@ -51,6 +51,28 @@ def test_links_devices_and_folders_are_passed_over(tmp_path: Path) -> None:
     assert found.secrets.files == 1
 
 
+def test_texts_of_windows_are_looked_at_as_any_other(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    key = "AKIA" + "Q3EGRIT7LOTUS2BX"
+    (source / ".env.example").write_bytes(f"\r\nAWS_ACCESS_KEY_ID={key}\r\n".encode("utf-16"))
+    (source / "requirements.txt").write_bytes("flask==3.1.0\r\n".encode("utf-16"))
+    (source / "lightrail.toml").write_bytes('[scan]\npolicy = "block"\n'.encode("utf-8-sig"))
+    found = survey_directory(source)
+    assert [one.purl for one in found.inventory.packages] == ["pkg:pypi/flask@3.1.0"]
+    assert [(one.path, one.line) for one in found.secrets.findings] == [(".env.example", 2)]
+    assert found.asked is not None
+    assert not found.inventory.notes
+
+
+def test_a_lock_file_that_could_not_be_read_is_remembered(tmp_path: Path) -> None:
+    (tmp_path / "package-lock.json").write_text("{", encoding="utf-8")
+    (tmp_path / "requirements.txt").write_bytes(b"# caf\xe9\nflask==3.1.0\n")
+    found = survey_directory(tmp_path)
+    assert found.inventory.unread == ("package-lock.json", "requirements.txt")
+    assert surveyed_of(json.loads(json.dumps(found.document()))) == found
+
+
 def test_fifty_thousand_files_stay_within_bounds(tmp_path: Path) -> None:
     # 50,000 members, packed once and repeated: a tar is a row of them, with an empty end that readers pass over.
     body = b"def handler(request):\n    token = request.headers['x']\n    return token\n" * 3

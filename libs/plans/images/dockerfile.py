@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from libs.plans.assemble import show
-from libs.plans.caches import CACHES, TOOLS_KEEP_TO
+from libs.plans.caches import CACHES, PNPM_KEEPS_TO, kept_by
 from libs.plans.images.stacks import USER, Base
 from libs.plans.plan import APP, EVERYTHING, RUNTIME, BuildPlan, Step
 
@@ -181,8 +181,9 @@ class _Writer:
     def _run(self, step: Step, argv: list[str]) -> None:
         text = shlex.join(argv)
         parts = [f"[ ! -f {VARIABLES_FILE} ] || . {VARIABLES_FILE}"]
-        for name, value in step.environment.items():
-            parts.append(f"export {name}={shlex.quote(value)}" if value else f"unset {name}")
+        parts += [f"export {name}={shlex.quote(value)}" for name, value in step.environment.items() if value]
+        if unset := [name for name, value in step.environment.items() if not value]:
+            parts.append(f"unset {' '.join(unset)}")
         command = "; ".join((*parts, text))
         closed = () if step.network else ("--network=none",)
         mounts = " \\\n    ".join((*closed, *self._mounts(step)))
@@ -209,7 +210,7 @@ class _Writer:
     def _tools(self) -> dict[str, str]:
         """What tells the plan's own tools where their downloads go."""
         caches = {name for step in self.plan.steps for name in step.caches}
-        found = {name: value for name, value in TOOLS_KEEP_TO.items() if _tool(name) in caches}
+        found = {name: value for name, value in kept_by(caches).items() if _tool(name) in caches}
         for name in sorted(caches):
             found |= _MORE_CACHES.get(name, {})
         return found
@@ -217,7 +218,7 @@ class _Writer:
 
 def _tool(variable: str) -> str:
     """The tool whose variable this is."""
-    return "pnpm" if variable.endswith(("store_dir", "import_method")) else _TOOL_OF[variable.partition("_")[0]]
+    return "pnpm" if variable in PNPM_KEEPS_TO else _TOOL_OF[variable.partition("_")[0]]
 
 
 def _environment(values: Mapping[str, str]) -> list[str]:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from libs.plans.caches import PNPM_KEEPS_TO
 from libs.plans.faults import BuildFault
 from libs.plans.nodejs.package import Package
 from libs.plans.pins import pinned
@@ -26,6 +27,11 @@ LIFECYCLE: Final = ("preinstall", "install", "postinstall", "prepare", "preprepa
 # Files beside package.json and its lock that change what is installed.
 _BESIDE: Final = (".npmrc", ".yarnrc", ".yarnrc.yml", "bunfig.toml", "pnpm-workspace.yaml", ".pnpmfile.cjs")
 _PNPM: Final = {"5.3": "6", "5.4": "7", "6.0": "8", "6.1": "8", "9.0": "9"}
+_PNPM_ASKS: Final = {
+    "npm_config_verify_deps_before_run": "false",
+    "npm_config_manage_package_manager_versions": "false",
+}
+_PNPM_ONLY: Final = (*_PNPM_ASKS, *PNPM_KEEPS_TO)
 _BERRY: Final = {"4": "2.4", "5": "3", "6": "3", "7": "4", "8": "4", "9": "4"}
 
 
@@ -116,7 +122,9 @@ def install_tool(manager: Manager) -> Step | None:
     if manager.name == "npm":
         return None
     argv = ("npm", "install", "--global", "--prefix", TOOLS, "--no-audit", "--no-fund", manager.package)
-    return Step("tools", (argv,), inputs=(), output=TOOLS, caches=("npm",), environment={"NODE_ENV": ""})
+    # npm warns about settings that are pnpm's.
+    unset = dict.fromkeys(("NODE_ENV", *(_PNPM_ONLY if manager.name == "pnpm" else ())), "")
+    return Step("tools", (argv,), inputs=(), output=TOOLS, caches=("npm",), environment=unset)
 
 
 def install(tree: Tree, package: Package, manager: Manager, *, with_development: bool) -> Step:
@@ -158,7 +166,8 @@ def _argv(manager: Manager, *, with_development: bool) -> tuple[str, ...]:
         options = (*(("--frozen-lockfile",) if locked else ()), *(() if with_development else ("--production",)))
         return ("bun", "install", *options)
     if manager.berry:
-        return ("yarn", "install", *(("--immutable",) if locked else ()))
+        # Where CI is set, as here, Yarn refuses to install without a lock file unless it is told to.
+        return ("yarn", "install", "--immutable" if locked else "--no-immutable")
     return (
         "yarn", "install", "--non-interactive", *(("--frozen-lockfile",) if locked else ()),
         f"--production={'false' if with_development else 'true'}",
@@ -172,8 +181,5 @@ def environment(manager: Manager) -> dict[str, str]:
         # Plug'n'Play writes outside of node_modules; every program runs with either.
         return common | {"YARN_NODE_LINKER": "node-modules", "YARN_ENABLE_TELEMETRY": "0"}
     if manager.name == "pnpm":
-        return common | {
-            "npm_config_verify_deps_before_run": "false",
-            "npm_config_manage_package_manager_versions": "false",
-        }
+        return common | _PNPM_ASKS
     return common

@@ -15,7 +15,7 @@ from libs.blobs.archive import ArchiveLimits, pack, unpack
 from libs.blobs.port import Blobs
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Invalid
-from libs.plans.caches import CACHES, TOOLS_KEEP_TO
+from libs.plans.caches import CACHES, kept_by
 from libs.plans.faults import BuildFault
 from libs.plans.plan import APP, EVERYTHING, BuildPlan, Runtime, Step
 from libs.plans.tree import Tree
@@ -319,7 +319,7 @@ class SlugBuilder:
             "CI": "true",
             **self.registries.environment,
             **plan.environment,
-            **TOOLS_KEEP_TO,
+            **kept_by({name for one in plan.steps for name in one.caches}),
             "HOME": HOME,
             "PATH": ":".join(dict.fromkeys(path)),
         }

@@ -18,6 +18,8 @@ SHORTEST_SECRET: Final = 4
 LONGEST_PART: Final = 64
 _MASKS: Final = re.compile(f"(?:{MASK}){{2,}}")
 _SPEAKS: Final = re.compile(r"error|fail|cause|unsatisfiable|invalid|not found|cannot|no such|denied", re.IGNORECASE)
+# What npm and Yarn write last: it speaks of an error and says nothing about it.
+_EMPTY: Final = re.compile(r"complete log of this run|YN0000: .*Failed with errors")
 _CREDENTIALS: Final = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 
 
@@ -142,7 +144,7 @@ def credentials(values: Iterable[str]) -> set[str]:
 
 def telling(lines: Iterable[str]) -> str:
     """The line that most likely says why a command failed: the last that speaks of it, else the last with words."""
-    plain = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).strip(" \t╰─▶│×") for line in lines]
-    worded = [line for line in plain if re.search(r"\w", line) and "complete log of this run" not in line]
+    plain = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).strip(" \t╰─▶│×➤") for line in lines]
+    worded = [line for line in plain if re.search(r"\w", line) and not _EMPTY.search(line)]
     spoken = [line for line in worded if _SPEAKS.search(line)]
     return (spoken or worded or [""])[-1][:300]

@@ -97,4 +97,6 @@ def test_the_telling_line_is_the_last_that_speaks_of_an_error() -> None:
         telling(["fetching", "\x1b[31mERROR\x1b[0m: no version 99 of flask", "bye"]) == "ERROR: no version 99 of flask"
     )
     assert telling(["one", "two", "  ---"]) == "two"
+    said = ["➤ YN0000: · Yarn 4.5.1", "➤ YN0028: · The lockfile would have been modified by this install"]
+    assert telling([*said, "➤ YN0000: · Failed with errors in 0s 17ms"]) == said[1].removeprefix("➤ ")
     assert telling([]) == ""

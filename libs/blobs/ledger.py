@@ -85,7 +85,11 @@ class Ledger:
         for place in self._links:
             if self._leaves(place):
                 shown = _shown(b"/".join(place))
-                raise Invalid(f"“{shown}” is a link that leaves the archive.", field="archive")
+                raise Invalid(
+                    f"“{shown}” is a link that leaves the archive.",
+                    field="archive",
+                    hint="Replace the link by what it leads to, or leave it out of what is sent.",
+                )
 
     def _take_parents(self, place: Place, shown: str) -> None:
         for length in range(1, len(place)):

@@ -103,11 +103,13 @@ def check(directory: Path = Path(), *, as_json: Json = False) -> int:
         The source.
     """
     from libs.plans.config.layers import configured  # noqa: PLC0415 - other commands need none of it
+    from libs.plans.detect import check_names  # noqa: PLC0415 - the same
     from libs.plans.plan import PlanSettings  # noqa: PLC0415 - the same
     from libs.plans.procfile import NAME, read_procfile  # noqa: PLC0415 - the same
 
     tree = read_directory(directory)
     found = configured(tree, PlanSettings())
+    check_names(found.settings)
     files = (*((NAME,) if read_procfile(tree) else ()), *found.files)
     if as_json:
         screen.emit({"files": list(files), "warnings": list(found.warnings), "good": not found.warnings})
@@ -124,20 +126,26 @@ def check(directory: Path = Path(), *, as_json: Json = False) -> int:
 def read_directory(directory: Path) -> Tree:
     """The directory as an upload would have it. Invalid when it is none."""
     from libs.cli import pack  # noqa: PLC0415 - only where files are read
-    from libs.plans.tree import Tree  # noqa: PLC0415 - the same
+    from libs.plans.tree import Tree, decoded  # noqa: PLC0415 - the same
 
     if not directory.is_dir():
         raise Invalid(f"{directory} is no directory.", hint="Give the directory that holds your source.")
     # A link to a folder is no file either, here as on the platform.
-    names = frozenset(name for entry, name in pack.walk(directory) if not entry.is_dir())
+    names = frozenset(name for entry, name in pack.walk(directory) if not Path(entry.path).is_dir())
     root = directory.resolve()
 
     def read(path: str) -> str:
-        found = (root / path).resolve()
-        if not found.is_relative_to(root) or not found.is_file():
-            raise Invalid(f"{path} is no file of the source.", hint="Commit the file itself, not a link to it.")
-        with found.open("rb") as file:
-            return file.read(_READ).decode("utf-8", errors="replace")
+        wrong = Invalid(f"{path} is no file of the source.", hint="Commit the file itself, not a link to it.")
+        try:
+            found = (root / path).resolve()
+            if not found.is_relative_to(root) or not found.is_file():
+                raise wrong
+            with found.open("rb") as file:
+                return decoded(file.read(_READ))
+        except RuntimeError as error:  # a link that leads to itself
+            raise wrong from error
+        except OSError as error:
+            raise Invalid(f"{path} cannot be read: {error.strerror}.") from error
 
     return Tree(names, read)
 
@@ -160,9 +168,10 @@ def _print(plan: BuildPlan) -> None:
     for runtime in (plan.runtime, *plan.tools):
         asked = f" ({runtime.asked_by})" if runtime.asked_by else ""
         rows.append(("needs", f"{runtime.name} {runtime.constraint or '(any version)'}{asked}"))
+    tests = (plan.test,) if plan.test else ()
     rows += [(step.name, show(command)) for step in plan.steps for command in step.commands]
-    rows += [("network", f"none in the step {step.name}") for step in plan.steps if not step.network]
-    rows += [("test", show(command)) for command in (plan.test.commands if plan.test else ())]
+    rows += [("network", f"none in the step {step.name}") for step in (*plan.steps, *tests) if not step.network]
+    rows += [("test", show(command)) for step in tests for command in step.commands]
     rows += [("release", plan.release_command)] if plan.release_command else []
     rows.append(("start", f"{plan.start_command or 'the image itself'} ({plan.start_from})"))
     rows.append(("kind", plan.kind))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,8 @@ async def verify(
 
     async with session.connect() as client:
         if build and build.startswith("sha256:"):
+            if not re.fullmatch(r"sha256:[0-9a-f]{64}", build):
+                raise Invalid(f"“{build}” is no digest: 64 digits and letters from a to f follow “sha256:”.")
             digest, found = build, await client.provenance(artifact_digest=build)
         else:
             wanted = await find(client, build, service=service, environment=environment)
@@ -115,7 +118,11 @@ async def find(client: Client, named: str | None, *, service: str | None, enviro
         named = newest[0].id
     builds = await client.builds([named])
     if not builds:
-        raise NotFound(f"Nothing was built for {named}.", hint="A rollback starts what an older deployment built.")
+        raise NotFound(
+            f"Nothing was built for {named}: it ended before its build began, or it is a rollback, "
+            "which starts what an older deployment built.",
+            hint="lr deployments lists deployments.",
+        )
     return builds[0]
 
 

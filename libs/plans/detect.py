@@ -86,6 +86,12 @@ def make_plan(tree: Tree, settings: PlanSettings, *, builder: str = SLUG) -> Bui
     )
 
 
+def check_names(settings: PlanSettings) -> None:
+    """Passes when builder and provider are names that there are. BuildFault saying which names those are."""
+    _builder(settings, SLUG)
+    _named(settings)
+
+
 def _builder(settings: PlanSettings, default: str) -> str:
     """The image builder that is asked for; empty for the slug builder."""
     chosen = settings.builder or default
@@ -98,15 +104,23 @@ def _builder(settings: PlanSettings, default: str) -> str:
     return "" if chosen == SLUG else chosen
 
 
+def _named(settings: PlanSettings) -> Provider | None:
+    """The provider that is asked for by name; None when it is to be found out."""
+    if settings.provider in {"", AUTO}:
+        return None
+    named = next((one for one in PROVIDERS if settings.provider == one.NAME and one is not unsupported), None)
+    if named is None:
+        raise BuildFault(
+            f"{settings.said_by('provider')}: there is no provider “{settings.provider}”.",
+            field="provider",
+            hint=f"Use {AUTO}, or one of {', '.join(NAMES)}.",
+        )
+    return named
+
+
 def _provider(tree: Tree, settings: PlanSettings) -> Provider:
-    if settings.provider and settings.provider != AUTO:
-        named = next((one for one in PROVIDERS if settings.provider == one.NAME and one is not unsupported), None)
-        if named is None:
-            raise BuildFault(
-                f"{settings.said_by('provider')}: there is no provider “{settings.provider}”.",
-                field="provider",
-                hint=f"Use {AUTO}, or one of {', '.join(NAMES)}.",
-            )
+    named = _named(settings)
+    if named is not None:
         if named.detects(tree) is None and named not in _NEED_NO_EVIDENCE:
             raise BuildFault(
                 f"{settings.said_by('provider')} names the provider {named.NAME}, but the source holds none of: "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +16,11 @@ from libs.plans.tree import Tree
 
 NAME: Final = "lightrail.toml"
 _TABLES: Final = ("versions", "environment", "arguments")
+_TYPES: Final = re.compile(r"^Expected `(\w+)`, got `(\w+)`$")
+_WORDS: Final = {
+    "str": "a text", "int": "a number", "float": "a number", "bool": "true or false", "array": "a list",
+    "object": "a table",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +47,7 @@ class BuildSection:
         str, Meta(description="Folder that the build writes and the platform serves, instead of a start command.")
     ] = ""
     network: Annotated[
-        bool, Meta(description="false: build commands reach no network. Installing dependencies always does.")
+        bool, Meta(description="false: build commands and tests reach no network. Installing dependencies always does.")
     ] = True
     versions: Annotated[
         dict[str, str], Meta(description='Versions of runtimes and package managers, as in node = "22".')
@@ -78,6 +85,9 @@ class Manifest:
     scan: ScanSection = field(default_factory=ScanSection)
 
 
+_SECTIONS: Final[Mapping[str, Any]] = {"build": BuildSection, "deploy": DeploySection, "scan": ScanSection}
+
+
 def read_manifest(tree: Tree) -> Reading | None:
     """What lightrail.toml says; None when there is none. BuildFault naming the line of a value of the wrong type."""
     if not tree.has(NAME):
@@ -86,11 +96,7 @@ def read_manifest(tree: Tree) -> Reading | None:
     try:
         manifest = msgspec.convert(found.document, Manifest)
     except msgspec.ValidationError as error:
-        what, _, place = str(error).partition(" - at `$.")
-        key = place.rstrip("`").removesuffix("[...]")
-        raise BuildFault(
-            f"{found.line_of(key)}: “{key}” is wrong: {what}.", hint=f"See docs/building.md for {NAME}."
-        ) from error
+        raise _wrong(found, str(error)) from error
     for section in (manifest.build, manifest.deploy):
         for one in fields(section):
             if one.name != "network":
@@ -100,13 +106,30 @@ def read_manifest(tree: Tree) -> Reading | None:
     return found
 
 
+def _wrong(found: Reading, told: str) -> BuildFault:
+    """Says of a value which line it stands on, what it is, and what it must be."""
+    what, _, place = told.partition(" - at `$.")
+    key = place.rstrip("`")
+    if key.endswith("[...]"):
+        table = key.removesuffix("[...]")
+        values = found.table(*table.split("."))
+        key = next((f"{table}.{name}" for name, value in values.items() if not isinstance(value, str)), table)
+    section, _, name = key.partition(".")
+    if kinds := _TYPES.match(what):
+        wanted, given = (_WORDS.get(kind, kind) for kind in kinds.groups())
+        quotes = (wanted, given) == ("a text", "a number")
+        return BuildFault(
+            f"{found.line_of(key)}: “{key}” must be {wanted}, this is {given}.",
+            hint="Write it in quotes." if quotes else f"See docs/building.md for {NAME}.",
+        )
+    allowed = [one for one in get_args(get_type_hints(_SECTIONS.get(section, Manifest)).get(name)) if one]
+    why = f"must be one of {', '.join(allowed)}" if allowed else f"is wrong: {what}"
+    return BuildFault(f"{found.line_of(key)}: “{key}” {why}.", hint=f"See docs/building.md for {NAME}.")
+
+
 def _keys() -> Keys:
     """The names that may stand in the file, made from its types."""
-    sections: dict[str, Any] = {"build": BuildSection, "deploy": DeploySection, "scan": ScanSection}
     return {
-        name: {
-            one.name: {ANY: KNOWN} if one.name in {"versions", "environment", "arguments"} else KNOWN
-            for one in fields(section)
-        }
-        for name, section in sections.items()
+        name: {one.name: {ANY: KNOWN} if one.name in _TABLES else KNOWN for one in fields(section)}
+        for name, section in _SECTIONS.items()
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -28,12 +28,14 @@ class Reading:
     warnings: list[str] = field(default_factory=list)
 
     def line_of(self, key: str) -> str:
-        """The file with the line where the last part of a key first stands, as far as that can be seen."""
-        last = re.escape(key.rsplit(".", 1)[-1])
-        for number, line in enumerate(self.text.splitlines(), start=1):
-            if re.search(rf"(?<![\w-])[\"']?{last}[\"']?(?![\w-])\s*[\]=:.]", line):
-                return f"{self.file}, line {number}"
-        return self.file
+        """The file with the line where a key stands, looked for below its table; as far as that can be seen."""
+        lines = self.text.splitlines()
+        number: int | None = 0
+        for part in key.split("."):
+            number = _line_with(part, lines, number) if number is not None else None
+        if number is None:
+            number = _line_with(key.rsplit(".", 1)[-1], lines, 0)
+        return self.file if number is None else f"{self.file}, line {number + 1}"
 
     def table(self, *path: str) -> Mapping[str, Any]:
         """A table inside the document; empty when it is not there. BuildFault when something else is."""
@@ -94,3 +96,9 @@ class Reading:
                 )
             elif isinstance(known, dict) and isinstance(value, dict):
                 self._judge(value, known, f"{key}.")
+
+
+def _line_with(name: str, lines: Sequence[str], start: int) -> int | None:
+    """The first line from `start` on where this name is a key or a table."""
+    pattern = re.compile(rf"(?<![\w-])[\"']?{re.escape(name)}[\"']?(?![\w-])\s*[\]=:.]")
+    return next((number for number in range(start, len(lines)) if pattern.search(lines[number])), None)

@@ -46,7 +46,10 @@ class ProvenanceDesk:
         else:
             build = await self.desk.get(ctx, build_id, deployment_id)
         if build.state is not BuildState.SUCCEEDED:
-            raise Invalid(f"Build {build.id} is {build.state}: it made no artifact.", hint="lr build status shows why.")
+            raise Invalid(
+                f"Build {build.id} has no artifact: it is in the state “{build.state}”.",
+                hint="lr build status shows why.",
+            )
         artifact = await self.desk.artifact(build.artifact_digest)
         return Provenance(build, artifact, await self.attestations.read(build.provenance_digest))
 

@@ -49,6 +49,7 @@ async def test_an_artifact_is_verified_here_and_not_by_the_platforms_word(person
     world.build_lines[next(iter(world.deployments))] = []
     digest = f"sha256:{hashlib.sha256(MANIFEST).hexdigest()}"
     assert "it has no provenance" in (await person.lr("build", "verify")).err
+    assert "“sha256:12” is no digest" in (await person.lr("build", "verify", "sha256:12")).err
     world.envelope = sealed(world, digest)
     kept = person.home / "kept.pub"
     kept.write_text(world.provenance_key.public.pem, encoding="utf-8")

@@ -64,6 +64,33 @@ def test_a_link_out_of_the_source_is_not_followed(tmp_path: Path) -> None:
         make_plan(read_directory(source), PlanSettings())
 
 
+def test_steps_without_a_network_are_named_and_the_test_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = made(tmp_path, {"main.py": "", "lightrail.toml": '[build]\ntest_command = "true"\nnetwork = false\n'})
+    assert main(["build", "plan", str(source)]) == 0
+    assert "network  none in the step test" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["loop", "requirements.txt"])
+def test_a_link_that_leads_to_itself_is_a_sentence_at_most(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = made(tmp_path, {"main.py": ""})
+    (source / name).symlink_to(name)
+    assert main(["build", "plan", str(source)]) == int(name == "requirements.txt")
+    assert main(["build", "scan", str(source)]) == 0
+    assert ("requirements.txt is no file of the source" in capsys.readouterr().err) is (name == "requirements.txt")
+
+
+def test_a_text_of_windows_is_read_as_any_other(tmp_path: Path) -> None:
+    source = made(tmp_path, {"app.py": "from flask import Flask\napp = Flask(__name__)\n"})
+    (source / "requirements.txt").write_bytes("flask\r\n".encode("utf-16"))
+    (source / "lightrail.toml").write_bytes('[deploy]\nkind = "worker"\n'.encode("utf-8-sig"))
+    plan = make_plan(read_directory(source), PlanSettings())
+    assert (plan.framework, plan.kind) == ("flask", "worker")
+
+
 def test_a_good_configuration_is_called_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = made(tmp_path, {"lightrail.toml": '[deploy]\nstart_command = "./run"\n', "Procfile": "web: ./run\n"})
     assert main(["config", "check", str(source)]) == 0
@@ -77,6 +104,41 @@ def test_an_unknown_key_is_named_with_its_line(tmp_path: Path, capsys: pytest.Ca
     assert told["warnings"] == [
         "lightrail.toml, line 2: the key “deploy.start_comand” is not known, so it has no effect."
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[build]\nprovider = "pyhton"\n', "lightrail.toml: there is no provider “pyhton”. Use auto, or one of"),
+        ('[build]\nbuilder = "dokcer"\n', "lightrail.toml: there is no builder “dokcer”. Use one of"),
+        (
+            '[build.environment]\nPYTHON = "3"\npython = "x"\n\n[build.versions]\nnode = "22"\npython = 3.10\n',
+            "lightrail.toml, line 7: “build.versions.python” must be a text, this is a number. Write it in quotes.",
+        ),
+        (
+            '[build]\ntest_command = ["a"]\n',
+            "lightrail.toml, line 2: “build.test_command” must be a text, this is a list.",
+        ),
+        (
+            '[scan]\nseverity = "low"\npolicy = "blok"\n',
+            "lightrail.toml, line 3: “scan.policy” must be one of warn, block.",
+        ),
+        ("build = 3\n", "lightrail.toml, line 1: “build” must be a table, this is a number."),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_line_and_what_it_must_be(
+    tmp_path: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["config", "check", str(made(tmp_path, {"lightrail.toml": text}))]) == 1
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_a_key_of_the_same_name_in_another_table_is_not_the_one_that_is_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = '[build]\nprovider = "python"\n\n[deploy]\nprovider = "python"\n'
+    assert main(["config", "check", str(made(tmp_path, {"lightrail.toml": text}))]) == 1
+    assert capsys.readouterr().out.startswith("lightrail.toml, line 5: the key “deploy.provider” is not known")
 
 
 def test_nothing_to_check_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +173,7 @@ def test_the_source_may_ask_for_a_stricter_scan_and_a_wrong_word_is_named(
     assert main(["config", "check", str(source)]) == 0
     made(tmp_path, {"lightrail.toml": '[scan]\npolicy = "off"\n'})
     assert main(["config", "check", str(source)]) == 1
-    assert "lightrail.toml, line 2: “scan.policy” is wrong" in capsys.readouterr().err
+    assert "lightrail.toml, line 2: “scan.policy” must be one of warn, block" in capsys.readouterr().err
 
 
 def test_a_bill_of_materials_is_printed_without_a_platform(capsys: pytest.CaptureFixture[str]) -> None:

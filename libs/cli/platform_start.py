@@ -116,12 +116,15 @@ def reset(wanted: Settings, tell: Tell) -> bool:
             f"{home.path} does not look like a platform's directory: nothing is deleted.", hint="Check LIGHTRAIL_HOME."
         )
     from libs.cli import platform_applications  # noqa: PLC0415 - only this verb needs the sandbox
+    from libs.sandbox.mounts import unmount_below  # noqa: PLC0415 - the same
 
     stop(wanted, tell)
     for application in platform_applications.end(home.path):
         tell(f"application process {application} ended")
     if (apart := doors.remembered(home.state / "doors")) is not None:
         shutil.rmtree(apart, ignore_errors=True)
+    # A builder of images that was killed leaves its store mounted.
+    unmount_below(home.path / "build" / "buildah")
     shutil.rmtree(home.path)
     tell(f"{home.path} deleted")
     return True

@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from libs.stacks.debian import make_stack
 from services.build.adapters.images.docker import DockerBuilder
 from services.build.adapters.images.engine import Engine
 from tests.bench.measure import Measure
-from tests.contract.engines import daemon
+from tests.contract.engines import daemon, engine_room
 from tests.contract.workshop import Workshop, kitchen_of, rooms_of
 from tests.integration.build.sites import EXAMPLES, Site
 
@@ -43,14 +42,9 @@ def images() -> list[Measure]:
     """Measures with an engine and a stack of its own; nothing where this machine has no engine."""
     if shutil.which("dockerd") is None or shutil.which("mmdebstrap") is None:
         return []
-    folder = Path(tempfile.mkdtemp(prefix="lr-bench-"))
-    folder.chmod(0o711)
-    try:
-        with daemon(folder) as host:
-            make_stack(folder / "stacks", lambda _: None)
-            return asyncio.run(_measured(folder, host))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with engine_room("lr-bench-") as folder, daemon(folder) as host:
+        make_stack(folder / "stacks", lambda _: None)
+        return asyncio.run(_measured(folder, host))
 
 
 async def _measured(folder: Path, host: str) -> list[Measure]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,16 +9,13 @@ import pytest
 
 from libs.kernel.errors import Unavailable
 from libs.stacks.debian import make_stack
-from tests.contract.engines import daemon, distribution, require
+from tests.contract.engines import daemon, distribution, engine_room, require
 
 
 @pytest.fixture(scope="session")
 def engine_folder() -> Iterator[Path]:
-    """A short temporary folder: a socket's path may not be long."""
-    folder = Path(tempfile.mkdtemp(prefix="lr-images-"))
-    folder.chmod(0o711)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with engine_room() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from libs.sandbox.mounts import unmount_below
+
+_LOCK = "held"
 _START_SECONDS = 40.0
 USER = "pusher"
 PASSWORD = "for-the-tests-alone"
@@ -42,6 +47,31 @@ def require(*programs: str) -> None:
 
 
 @contextmanager
+def engine_room(prefix: str = "lr-images-") -> Iterator[Path]:
+    """A folder for engines and their stores: short, as a socket's path may not be long; with nothing mounted later.
+
+    Rooms that killed tests left are cleared first: nobody holds their lock any more.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        with suppress(OSError), (left / _LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _clear(left)
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder.chmod(0o711)
+    with (folder / _LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield folder
+        finally:
+            _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    unmount_below(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def daemon(folder: Path) -> Iterator[str]:
     """A Docker daemon that keeps everything in `folder`; gives its address."""
     require("dockerd", "docker")
@@ -58,8 +88,10 @@ def daemon(folder: Path) -> Iterator[str]:
 @contextmanager
 def running(argv: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A program that is ended afterwards, with all that it started."""
+    # Told to end as well when the tests are killed.
+    bound = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
     with log.open("wb") as out:
-        process = subprocess.Popen(argv, stdout=out, stderr=out, start_new_session=True)
+        process = subprocess.Popen([*bound, *argv], stdout=out, stderr=out, start_new_session=True)
     try:
         yield process
     finally:

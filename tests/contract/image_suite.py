@@ -17,6 +17,7 @@ __all__ = [
     "test_changed_variable_runs_the_build_again_and_an_unchanged_one_does_not",
     "test_collection_sees_and_removes_only_what_bears_the_platforms_own_label",
     "test_fault_in_the_users_own_dockerfile_names_its_line",
+    "test_file_that_is_not_there_is_named_with_the_line_that_wants_it",
     "test_the_users_own_dockerfile_is_built_as_it_is",
     "test_what_the_host_needs_to_reach_registries_is_seen_and_not_kept",
     "test_wrong_password_of_the_registry_is_the_platforms_fault_and_is_not_told",
@@ -78,6 +79,16 @@ async def test_fault_in_the_users_own_dockerfile_names_its_line(workshop: Worksh
         await workshop.build({"Dockerfile": text})
     assert str(fault.value).startswith("Dockerfile, line 4: The step build failed:")
     assert "ended with exit code 9: error: no such colour" in str(fault.value)
+
+
+async def test_file_that_is_not_there_is_named_with_the_line_that_wants_it(workshop: Workshop) -> None:
+    with pytest.raises(BuildFault) as fault:
+        await workshop.build({"Dockerfile": 'FROM scratch\nLABEL note="a: b"\nCOPY no-such.css /site/\n'})
+    said = str(fault.value)
+    assert said.startswith("Dockerfile, line 3: The step build failed: “COPY no-such.css /site/” failed: ")
+    assert "no-such.css" in said.rpartition("” failed: ")[2]
+    assert str(workshop.site.home) not in said
+    assert not any("dev.lightrail" in text for text in workshop.heard.texts("build"))
 
 
 async def test_what_the_host_needs_to_reach_registries_is_seen_and_not_kept(workshop: Workshop) -> None:

@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from libs.kernel.units import MIB
 from libs.plans.faults import BuildFault
+from libs.sandbox.mounts import mounts_below
 from services.build.adapters.images.buildah import BuildahBuilder
 from services.build.adapters.images.registry import Registry
 from services.build.adapters.images.stores import BuildahImages
@@ -103,3 +104,5 @@ async def test_command_that_takes_more_memory_than_it_may_is_told_the_limit(
     builder = BuildahBuilder(home, kitchen_of(site), stacks, site.blobs, site.clock, rooms, os.environ)
     with pytest.raises(BuildFault, match=r"ran out of memory \(limit 256 MiB\)"):
         await Workshop(site, "buildah", builder.build).build({"main.py": "print(1)\n"}, build_command=HOG)
+    await builder.clean("bld_0")
+    assert mounts_below(home) == [], "a killed build leaves nothing mounted"

@@ -135,7 +135,7 @@ class Pipeline:
             framework = f" with {plan.framework}" if plan.framework else ""
             note.detail = f"{plan.provider}{framework}"
             await say("detect", f"{note.detail}, found by {', '.join(plan.evidence)}")
-            await say("detect", f"start command: {plan.start_command} ({plan.start_from})")
+            await say("detect", f"start command: {plan.start_command or 'the image’s own'} ({plan.start_from})")
             for warning in plan.warnings:
                 await say("detect", f"note: {warning}")
         return plan

@@ -55,6 +55,19 @@ def test_reset_deletes_only_what_is_a_platform_and_only_when_told(folder: Path) 
     )
 
 
+def test_reset_undoes_what_a_killed_builder_of_images_left_mounted(folder: Path) -> None:
+    home = folder / "home"
+    store = home / "build" / "buildah" / "root" / "overlay"
+    for place in (home / "state", home / "keys", store):
+        place.mkdir(parents=True)
+    done = subprocess.run(["mount", "--bind", store, store], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    ran = lr(home, "reset", "--yes")
+    assert ran.returncode == 0, ran.stderr
+    assert not home.exists()
+
+
 def test_up_on_a_busy_port_is_one_sentence_and_leaves_nothing_running(folder: Path) -> None:
     with socket.create_server((ports.LOOPBACK, 0)) as other:
         port = other.getsockname()[1]

@@ -30,7 +30,7 @@ from services.build.domain.model import Image
 _LOAD_SECONDS: Final = 300.0
 _PUSH_SECONDS: Final = 600.0
 _STEP: Final = re.compile(r"^(?:\[\d+/\d+\] )?STEP \d+/\d+: (.*)$", re.DOTALL)
-_ERROR: Final = re.compile(r'^(?:Error: |error )building at STEP "(.*)": (.*)$', re.DOTALL)
+_ERROR: Final = re.compile(r"^(?:Error: |error )building at STEP ", re.DOTALL)
 _CODE: Final = re.compile(r"exit status (\d+)")
 _OWN: Final = re.compile(r"^(\[\d+/\d+\] )?COMMIT |^--> |^Successfully tagged |^subprocess exited with|^[0-9a-f]{64}$")
 _CACHED: Final = "--> Using cache"
@@ -53,9 +53,11 @@ class Steps:
         if match := _STEP.match(text):
             self.now = match[1]
             return [Begun(self.now)]
-        if match := _ERROR.match(text):
-            self.failed = match[1]
-            code = _CODE.search(match[2])
+        if self.now and (match := _ERROR.match(text)):
+            # Both the instruction and the reason may have quotes and colons.
+            reason = text[match.end() :].removeprefix(f'"{self.now}": ')
+            self.failed, self.last = self.now, reason.strip()
+            code = _CODE.search(reason)
             self.code = int(code[1]) if code else None
             return [Ended(self.now, "ERROR")]
         if text.startswith(_CACHED):

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from libs.blobs.port import Blobs
 from libs.kernel.clock import Clock
+from libs.kernel.units import show_bytes
 from libs.plans.faults import BuildFault
 from libs.plans.images.dockerfile import TEST
 from libs.plans.images.stacks import REPOSITORY, missing_stack
@@ -75,6 +76,7 @@ class ImageBuilt:
     async def publish(self, output: Output) -> Artifact:
         """Pushes the image when there is a registry, and stores the manifest."""
         image = await self.driver.published(self.job, output)
+        await output.say("publish", f"image {image.reference}, {image.digest}, {show_bytes(image.size_bytes)}")
         artifact = Artifact(
             layers=(),
             # Its environment and its files are inside.

@@ -52,8 +52,8 @@ class Teller:
                 hint="Take “network = false” out of lightrail.toml, or build with the slug builder.",
             )
         if not instruction or not step:
-            return BuildFault(f"The image could not be built: {_plain(last)}")
-        line = telling(self.output.recent(step)) if code is not None else _plain(last)
+            return BuildFault(f"The image could not be built: {self._plain(last)}")
+        line = telling(self.output.recent(step)) if code is not None else self._plain(last)
         shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + " …"
         where = f"{self._file()}, line {number}: " if (number := self._line(instruction)) else ""
         how = "failed" if code is None else f"ended with exit code {code}"
@@ -70,12 +70,23 @@ class Teller:
     def _place(self, instruction: str) -> tuple[str, str]:
         """The step that an instruction belongs to, and how it is shown; none for those that only prepare."""
         if self.recipe.own:
-            return _OWN_STEP, instruction
+            # The platform's labels stand in nobody's Dockerfile.
+            return ("", "") if instruction in self._labels() else (_OWN_STEP, instruction)
         if instruction.startswith("RUN "):
             for command in self.recipe.commands:
                 if instruction.endswith(command.text):
                     return command.step, command.shown
         return "", ""
+
+    def _labels(self) -> set[str]:
+        return {f'LABEL "{name}"="{value}"' for name, value in self.recipe.labels.items()}
+
+    def _plain(self, last: str) -> str:
+        """The engine's last words without its own parts' names, and without places of this machine."""
+        text = re.sub(r"^(ERROR: )?failed to solve(?: with frontend [\w.]+)?: ", "", last)
+        text = re.sub(r"^(failed to create LLB definition|rpc error: code = \w+ desc =)[: ]+", "", text)
+        text = text.replace(f'checking on sources under "{self.recipe.context}": ', "")
+        return text.replace(str(self.recipe.context), "the source")
 
     def _file(self) -> str:
         return "Dockerfile"
@@ -108,9 +119,3 @@ def line_of(text: str, instruction: str) -> int:
 
 def _squeezed(text: str) -> str:
     return re.sub(r"\s+", "", text).lower()
-
-
-def _plain(last: str) -> str:
-    """The engine's last words without its own parts' names."""
-    text = re.sub(r"^(ERROR: )?failed to solve(?: with frontend [\w.]+)?: ", "", last)
-    return re.sub(r"^(failed to create LLB definition|rpc error: code = \w+ desc =)[: ]+", "", text)

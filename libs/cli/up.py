@@ -55,9 +55,11 @@ async def up(
     began = time.monotonic()
     session.credential()
     place = (directory or Path.cwd()).resolve()
-    if git or ref:
-        if not git:
+    if git is not None or ref is not None:
+        if git is None:
             raise Invalid("--ref says which commit of a repository.", hint="Name it with --git, or: lr source deploy")
+        if not git.strip():
+            raise Invalid("--git is empty.", hint="Write https://host/team/app.git, or leave it out for the directory.")
         async with session.connect() as client:
             with Leaving(as_json=as_json):
                 chosen = await _chosen(client, place, service=service, environment=environment, new=new)

@@ -18,6 +18,7 @@ ZERO: Final = "0" * 40
 _HEADER: Final = 4
 _MOST_COMMANDS: Final = 1000
 _LENGTH: Final = re.compile(rb"[0-9a-fA-F]{4}")
+_SHALLOW: Final = re.compile(rb"^shallow (?P<commit>[0-9a-f]{40})$")
 _COMMAND: Final = re.compile(rb"^(?P<old>[0-9a-f]{40}) (?P<new>[0-9a-f]{40}) (?P<ref>[^\0\n]+)$")
 
 
@@ -32,11 +33,15 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """What a push asks for, what its client can do, and how many bytes that took."""
+    """What a push asks for, what its client can do, and how many bytes that took.
+
+    `shallow`: commits whose parents a shallow clone does not have.
+    """
 
     wishes: tuple[Command, ...]
     capabilities: frozenset[str]
     size: int
+    shallow: tuple[str, ...] = ()
 
 
 def line(content: bytes | str) -> bytes:
@@ -72,22 +77,30 @@ def lines(data: bytes) -> Iterator[tuple[bytes | None, int]]:
 
 def commands(data: bytes) -> Commands:
     """Reads what a push begins with, up to its first flush. Invalid when it is something else."""
-    wishes: list[Command] = []
+    wishes: dict[str, Command] = {}
+    shallow: list[str] = []
     capabilities: frozenset[str] = frozenset()
     for content, end in lines(data):
         if content is None:
-            return Commands(tuple(wishes), capabilities, end)
+            return Commands(tuple(wishes.values()), capabilities, end, tuple(shallow))
         text, _, able = content.partition(b"\0")
+        if root := _SHALLOW.match(text.rstrip(b"\n")):
+            shallow.append(root["commit"].decode())
+            if len(shallow) > _MOST_COMMANDS:
+                raise Invalid("This clone is shallow in too many places.", hint="git fetch --unshallow, then push.")
+            continue
         if not wishes:
             capabilities = frozenset(able.decode("utf-8", "replace").split())
         found = _COMMAND.match(text.rstrip(b"\n"))
         if found is None:
-            raise Invalid("This platform takes plain pushes only, neither signed ones nor pushes from a shallow clone.")
+            raise Invalid("This platform takes plain pushes only, no signed ones.")
         try:
             ref = found["ref"].decode()
         except UnicodeDecodeError as error:
             raise Invalid("The name of a branch is not UTF-8.") from error
-        wishes.append(Command(found["old"].decode(), found["new"].decode(), ref))
+        if ref in wishes:
+            raise Invalid(f"A push moves {ref[:80]} once.")
+        wishes[ref] = Command(found["old"].decode(), found["new"].decode(), ref)
         if len(wishes) > _MOST_COMMANDS:
             raise Invalid(f"A push moves at most {_MOST_COMMANDS} refs.")
     raise Invalid("What git sent is cut short.")

@@ -153,6 +153,11 @@ async def test_the_door_for_git_asks_for_a_password_and_shows_nobody_what_is_ano
     url = pusher.url.replace(f"any:{app.platform.token}", f"{quote(EMAIL)}:{quote(PASSWORD)}")
     code, said = await pusher.git("ls-remote", url)
     assert code == 0, said
+    # A name that is none, and no token: git asks again, and forgets what it has kept.
+    code, said = await pusher.git("ls-remote", pusher.url.replace(f"any:{app.platform.token}", "bob:wrong"))
+    assert code != 0
+    assert "any name and an API token" in said
+    assert "Authentication failed" in said
     # What a client packs is unpacked, as far as a request may go.
     packed = path.replace("info/refs?service=git-receive-pack", "git-upload-pack")
     head = {"Authorization": "Basic " + base64.b64encode(f"any:{app.platform.token}".encode()).decode()}
@@ -161,6 +166,25 @@ async def test_the_door_for_git_asks_for_a_password_and_shows_nobody_what_is_ano
         sent = b"no gzip" if content is None else gzip.compress(content)
         answer = await app.platform.request("POST", packed, token="", headers=head, content=sent)
         assert answer.status_code == status
+
+
+async def test_a_refused_push_says_why_and_other_branches_are_the_pushers_own(pusher: Pusher, tmp_path: Path) -> None:
+    folder = pusher.repository.folder
+    blob = git(folder, "hash-object", "-w", "index.html")
+    evil = git(folder, "commit-tree", git(folder, "mktree", stdin=f"100644 blob {blob}\t.git\n"), "-m", "evil")
+    code, said = await pusher.git("push", "lightrail", f"{evil}:refs/heads/main")
+    assert code != 0
+    assert "remote: What was pushed cannot be kept" in said
+    code, said = await pusher.git("push", "lightrail", "main:side", "main:other")
+    assert code == 0, said
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "--quiet", "--depth=1", folder.as_uri(), str(shallow))
+    pusher.repository.folder = shallow
+    pusher.repository.commit("From a shallow clone", **{"notes.txt": "words"})
+    code, said = await pusher.git("push", pusher.url, "main:side", ":other")
+    assert "side is not deployed: main is" in said
+    _, said = await pusher.git("ls-remote", pusher.url, "refs/*")
+    assert said.split() == [git(shallow, "rev-parse", "HEAD"), "refs/heads/side"]
 
 
 async def test_a_pusher_who_leaves_changes_nothing(pusher: Pusher) -> None:

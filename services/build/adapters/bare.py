@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from services.build.app.pushes import Place
 from services.build.domain.push import INCOMING
 
 REPOSITORY: Final = f"{PLACE}/pushed"
-_BODY, _HEAD, _REQUEST = f"{PLACE}/body", f"{PLACE}/head", f"{PLACE}/request"
+_BODY, _HEAD, _REQUEST, _MOVES = f"{PLACE}/body", f"{PLACE}/head", f"{PLACE}/request", f"{PLACE}/moves"
 # Objects of a repository, as a multiple of the largest push.
 QUOTA: Final = 4
 # How old objects are, at least, that are cleared away because no branch leads to them.
@@ -32,7 +32,12 @@ UNUSED: Final = "1.hour.ago"
 # Bytes in which a push says what it wants.
 _COMMANDS: Final = MIB
 _RECEIVE: Final = '{ cat "$1"; tail -c "+$2" "$3"; } | git receive-pack --stateless-rpc "$4"'
+_MOVE: Final = 'exec git --git-dir="$2" update-ref -z --stdin < "$1"'
+_FORGET: Final = (
+    'git --git-dir="$2" for-each-ref --format="delete %(refname)" "$1" | git --git-dir="$2" update-ref --stdin'
+)
 _UPLOAD: Final = 'exec git upload-pack --strict --stateless-rpc "$2" < "$1"'
+_WORK: Final = f"--git-dir={REPOSITORY}"
 _PROTOCOL: Final = re.compile(r"^version=[012]$")
 _PUSHES: Final = {
     "receive.fsckObjects": "true",
@@ -60,7 +65,7 @@ class SpooledPush:
     async def unpack(self, push_id: str, wishes: Sequence[pkt.Command]) -> dict[str, str]:
         """Stores the objects; gives what is wrong, by ref. Invalid when the pack as a whole is."""
         names = {f"{INCOMING}{push_id}/{number}": wish for number, wish in enumerate(wishes)}
-        head = b""
+        head = b"".join(pkt.line(f"shallow {commit}") for commit in self.commands.shallow)
         for number, (name, wish) in enumerate(names.items()):
             head += pkt.line(f"{pkt.ZERO} {wish.new} {name}" + ("\0 report-status" if number == 0 else ""))
         await asyncio.to_thread((self.folder / "head").write_bytes, head + pkt.FLUSH)
@@ -103,13 +108,17 @@ class BareRepositories:
         return pkt.line(f"# service=git-{program}\n") + pkt.FLUSH + ran.out
 
     @asynccontextmanager
-    async def receive(self, place: Place, chunks: AsyncIterator[bytes]) -> AsyncIterator[SpooledPush]:
-        """Spools a push; nothing of it is left when the context ends. Exhausted when it is too large."""
+    async def receive(
+        self, place: Place, chunks: AsyncIterator[bytes], kept: Collection[str]
+    ) -> AsyncIterator[SpooledPush]:
+        """Spools a push; nothing of it is left when the context ends. Exhausted when it is too large.
+
+        `kept` are the pushes whose own refs are still needed.
+        """
         async with self._room(place, writable=True) as (room, folder):
             used = await asyncio.to_thread(_size, self._path(place))
             if used > QUOTA * self.limit // 2:
-                # What refused pushes left is nobody's; younger objects may belong to a push under way.
-                await self.git.run(room, f"--git-dir={REPOSITORY}", "gc", "--quiet", f"--prune={UNUSED}")
+                await self._clear(room, kept)
                 used = await asyncio.to_thread(_size, self._path(place))
             if used > QUOTA * self.limit:
                 raise Exhausted(
@@ -152,33 +161,50 @@ class BareRepositories:
                 finally:
                     work.cancel()
 
-    async def move(self, place: Place, ref: str, old: str, new: str) -> bool:
-        """Lets a ref lead elsewhere; False when it led nowhere near `old`. Harmless when repeated."""
-        async with self._room(place, writable=True) as (room, _):
-            work = f"--git-dir={REPOSITORY}"
-            ran = await self.git.run(room, work, "update-ref", ref, new, old)
-            if ran.good:
-                if ref.startswith(HEADS):
-                    await self._head(room, ref)
-                return True
-            now = await self.git.run(room, work, "rev-parse", "--verify", "--quiet", ref)
-            return now.out.decode().strip() == new
+    async def move(self, place: Place, wishes: Sequence[pkt.Command], *, deployed: bool) -> frozenset[str]:
+        """Lets refs lead elsewhere; gives those that led nowhere near `old`. Harmless when repeated.
 
-    async def _head(self, room: Room, ref: str) -> None:
-        """A clone begins with a branch that is there."""
-        work = f"--git-dir={REPOSITORY}"
-        if not (await self.git.run(room, work, "rev-parse", "--verify", "--quiet", "HEAD")).good:
-            await self.git.run(room, work, "symbolic-ref", "HEAD", ref)
+        What is `deployed` is what a clone begins with.
+        """
+        async with self._room(place, writable=True) as (room, folder):
+            lost = await self._moved(room, folder, wishes)
+            kept = [wish.ref for wish in wishes if wish.ref.startswith(HEADS) and wish.new != pkt.ZERO]
+            kept = [ref for ref in kept if ref not in lost]
+            if kept and (deployed or not await self._leads_somewhere(room, "HEAD")):
+                await self.git.run(room, _WORK, "symbolic-ref", "HEAD", kept[0])
+            return lost
+
+    async def _leads_somewhere(self, room: Room, ref: str) -> bool:
+        return (await self.git.run(room, _WORK, "rev-parse", "--verify", "--quiet", ref)).good
+
+    async def _moved(self, room: Room, folder: Path, wishes: Sequence[pkt.Command]) -> frozenset[str]:
+        """Moves all at once; in halves when one of them cannot be moved."""
+        lines = "".join(f"update {wish.ref}\0{wish.new}\0{wish.old}\0" for wish in wishes)
+        await asyncio.to_thread((folder / "moves").write_text, lines, encoding="utf-8")
+        await asyncio.to_thread(self.sandbox.adopt_owner, folder / "moves", room.owner)
+        ended = await self.git.pipe(room, ["sh", "-c", _MOVE, "sh", _MOVES, REPOSITORY], _unheard)
+        if ended.code == 0:
+            return frozenset()
+        if half := len(wishes) // 2:
+            return await self._moved(room, folder, wishes[:half]) | await self._moved(room, folder, wishes[half:])
+        (wish,) = wishes
+        now = await self.git.run(room, _WORK, "rev-parse", "--verify", "--quiet", wish.ref)
+        return frozenset() if now.out.decode().strip() == wish.new.replace(pkt.ZERO, "") else frozenset({wish.ref})
 
     async def forget(self, place: Place, push_id: str) -> None:
         """Drops a push's own refs; harmless when there are none."""
         if not await asyncio.to_thread(self._path(place).exists):
             return
         async with self._room(place, writable=True) as (room, _):
-            work = f"--git-dir={REPOSITORY}"
-            listed = await self.git.run(room, work, "for-each-ref", "--format=%(refname)", f"{INCOMING}{push_id}/")
-            for name in listed.out.decode().split():
-                await self.git.run(room, work, "update-ref", "-d", name)
+            await self.git.pipe(room, ["sh", "-c", _FORGET, "sh", f"{INCOMING}{push_id}/", REPOSITORY], _unheard)
+
+    async def _clear(self, room: Room, kept: Collection[str]) -> None:
+        """Drops what pushes left that ended without saying so, and all that no ref leads to."""
+        ran = await self.git.run(room, _WORK, "for-each-ref", "--format=%(refname:lstrip=2)", INCOMING)
+        for push_id in {line.partition("/")[0] for line in ran.out.decode().split()}.difference(kept):
+            await self.git.pipe(room, ["sh", "-c", _FORGET, "sh", f"{INCOMING}{push_id}/", REPOSITORY], _unheard)
+        # Younger objects may belong to a push under way.
+        await self.git.run(room, _WORK, "gc", "--quiet", f"--prune={UNUSED}")
 
     async def drop(self, service_id: str) -> None:
         """Removes a service's repositories; harmless when there are none."""
@@ -227,6 +253,10 @@ class BareRepositories:
                         hint="Leave data and media out of the repository, or raise LIGHTRAIL_SNAPSHOT_LIMIT.",
                     )
                 await asyncio.to_thread(file.write, chunk)
+
+
+async def _unheard(stream: str, data: bytes) -> None:
+    """What git says is of no use: how it ended is."""
 
 
 def _told(said: bytes, errors: str, names: dict[str, pkt.Command]) -> dict[str, str]:

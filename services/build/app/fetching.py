@@ -16,6 +16,7 @@ from services.build.app.ports import Builds, Facts, Lease, Output, Snapshots, Wo
 from services.build.app.pushes import PushLedger
 from services.build.domain.facts import SourceFetched
 from services.build.domain.model import Build, Snapshot
+from services.build.domain.push import PushState
 from services.build.domain.source import Commit, GitWish, NothingChanged
 
 STEP = "fetch"
@@ -124,6 +125,8 @@ class Fetching:
         push = await self.pushes.get(wish.push_id)
         if push is None or (push.service_id, push.environment_id) != (build.service_id, build.environment_id):
             raise BuildFault(f"There is no push {wish.push_id[:40]} to this service.", hint="Push it again.")
+        if push.state is PushState.REFUSED and not push.deployment_id:
+            raise BuildFault("The push was cut off, and given up before its deployment was known.", hint="Push again.")
         return replace(wish, ref=push.new_commit)
 
     async def _keep(self, build: Build, lease: Lease, checkout: Checkout, *, noted: bool) -> Snapshot:

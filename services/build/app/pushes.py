@@ -6,9 +6,9 @@ when this process dies.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from libs.git import pkt
@@ -24,6 +24,8 @@ from services.build.domain.push import Push, PushState, deploys, refusal, verdic
 LOOK: Final = 0.3
 SILENCE: Final = 20.0
 PAGE: Final = 500
+# Names of branches in one sentence.
+SHOWN: Final = 5
 # Seconds after which a push that never got a deployment is given up.
 FORGOTTEN: Final = 120.0
 SETTLED: Final = frozenset({"active", "sleeping", "failed", "crashed", "skipped", "removed", "unknown"})
@@ -84,7 +86,15 @@ class PushLedger(Protocol):
         ...
 
     async def deployed(self, push_id: str, deployment_id: str) -> None:
-        """Notes its deployment."""
+        """Notes the deployment of a pending one."""
+        ...
+
+    async def deployment(self, push: Push) -> str:
+        """The deployment that a build knows it by, whether or not it was noted; empty: none."""
+        ...
+
+    async def give_up(self, push_id: str) -> None:
+        """Refuses one that has no deployment; harmless when it has one, or has ended."""
         ...
 
     async def end(self, push_id: str, state: PushState) -> None:
@@ -109,16 +119,24 @@ class Bare(Protocol):
         """What a client reads first."""
         ...
 
-    def receive(self, place: Place, chunks: AsyncIterator[bytes]) -> AbstractAsyncContextManager[Incoming]:
-        """Spools a push; nothing of it is left when the context ends. Exhausted when it is too large."""
+    def receive(
+        self, place: Place, chunks: AsyncIterator[bytes], kept: Collection[str]
+    ) -> AbstractAsyncContextManager[Incoming]:
+        """Spools a push; nothing of it is left when the context ends. Exhausted when it is too large.
+
+        `kept` are the pushes whose own refs are still needed.
+        """
         ...
 
     def upload(self, place: Place, content: bytes, protocol: str) -> AsyncGenerator[bytes, None]:
         """What a fetch asks for."""
         ...
 
-    async def move(self, place: Place, ref: str, old: str, new: str) -> bool:
-        """Lets a ref lead elsewhere; False when it led nowhere near `old`. Harmless when repeated."""
+    async def move(self, place: Place, wishes: Sequence[pkt.Command], *, deployed: bool) -> frozenset[str]:
+        """Lets refs lead elsewhere; gives those that led nowhere near `old`. Harmless when repeated.
+
+        What is `deployed` is what a clone begins with.
+        """
         ...
 
     async def forget(self, place: Place, push_id: str) -> None:
@@ -137,6 +155,8 @@ class Pushes:
     builds: Builds
     log: Log
     clock: Clock
+    # Pushes whose pushers are listened to by this very process.
+    _here: set[str] = field(default_factory=set)
 
     async def advertise(self, ctx: Ctx, service_id: str, environment_id: str, *, push: bool, protocol: str) -> bytes:
         """What a client reads before it fetches or pushes."""
@@ -156,34 +176,52 @@ class Pushes:
     ) -> AsyncIterator[bytes]:
         """Takes a push in and tells how it goes. The caller may leave at any time: the deployment goes on."""
         place = await self.places.place(ctx, service_id, environment_id)
-        async with self.bare.receive(place, chunks) as incoming:
-            if not incoming.commands.wishes:
+        push_id = new_id("push", self.clock)
+        self._here.add(push_id)
+        try:
+            async with aclosing(self._received(ctx, place, push_id, chunks)) as story:
+                async for said in story:
+                    yield said
+        finally:
+            self._here.discard(push_id)
+
+    async def _received(
+        self, ctx: Ctx, place: Place, push_id: str, chunks: AsyncIterator[bytes]
+    ) -> AsyncGenerator[bytes, None]:
+        kept = self._here | {one.id for one in await self.ledger.pending()}
+        async with self.bare.receive(place, chunks, kept) as incoming:
+            wishes = incoming.commands.wishes
+            if not wishes:
                 return
-            push_id = new_id("push", self.clock)
-            wrong = {wish.ref: why for wish in incoming.commands.wishes if (why := refusal(wish))}
-            good = [wish for wish in incoming.commands.wishes if wish.ref not in wrong]
-            if good:
-                wrong |= await incoming.unpack(push_id, good)
-        good = [wish for wish in good if wish.ref not in wrong]
+            wrong = {wish.ref: why for wish in wishes if (why := refusal(wish, place.branch))}
+            stored = [wish for wish in wishes if wish.ref not in wrong and wish.new != pkt.ZERO]
+            if stored:
+                wrong |= await incoming.unpack(push_id, stored)
+        if incoming.commands.shallow and "shallow update not allowed" in wrong.values():
+            yield _say("Your clone is shallow, and what it lacks is not here. Get it first: git fetch --unshallow")
+        good = [wish for wish in wishes if wish.ref not in wrong]
         chosen = next((wish for wish in good if deploys(wish, place.branch)), None)
-        for wish in good:
-            if wish is not chosen:
-                if not await self.bare.move(place, wish.ref, wish.old, wish.new):
-                    wrong[wish.ref] = "fetch first"
-                elif branch := branch_of(wish.ref):
-                    yield _say(f"Stored. {branch} is not deployed: {place.branch or 'main'} is.")
+        if others := [wish for wish in good if wish is not chosen]:
+            lost = await self.bare.move(place, others, deployed=False)
+            wrong |= dict.fromkeys(lost, "fetch first")
+            yield _kept(place, [wish for wish in others if wish.ref not in lost])
         if chosen is None:
             await self.bare.forget(place, push_id)
         else:
             async for said in self._deploy(ctx, place, push_id, chosen, wrong):
                 yield said
-        yield _report(incoming.commands.wishes, wrong)
+        yield _report(wishes, wrong)
 
     async def settle(self, push: Push) -> PushState:
         """Moves the branch, or drops the push, once its build has ended. Harmless when repeated."""
         place = Place(push.workspace_id, push.service_id, push.environment_id, "")
+        if not push.deployment_id and (deployment_id := await self.ledger.deployment(push)):
+            # It was asked for by somebody who died before noting it.
+            await self.ledger.deployed(push.id, deployment_id)
+            push = replace(push, deployment_id=deployment_id)
         state = await self._verdict(push)
-        if state is PushState.ACCEPTED and not await self.bare.move(place, push.ref, push.old_commit, push.new_commit):
+        wish = pkt.Command(push.old_commit, push.new_commit, push.ref)
+        if state is PushState.ACCEPTED and await self.bare.move(place, [wish], deployed=True):
             state = PushState.REFUSED
         if state is not PushState.PENDING:
             await self.bare.forget(place, push.id)
@@ -193,7 +231,7 @@ class Pushes:
     async def _verdict(self, push: Push) -> PushState:
         if not push.deployment_id:
             age = (self.clock.now() - push.created_at).total_seconds()
-            return PushState.REFUSED if age > FORGOTTEN else PushState.PENDING
+            return PushState.REFUSED if age > FORGOTTEN and push.id not in self._here else PushState.PENDING
         build = await self.builds.of_deployment(push.deployment_id, None)
         return verdict(build.state if build else None, (await self.deployments.standing(push.deployment_id)).state)
 
@@ -204,10 +242,10 @@ class Pushes:
             push_id, place.workspace_id, place.service_id, place.environment_id, wish.ref, wish.old, wish.new,
             PushState.PENDING, self.clock.now(),
         )  # fmt: skip
-        if not await self.ledger.add(push):
+        if (other := await self._enter(push)) is not None:
             await self.bare.forget(place, push_id)
             wrong[wish.ref] = "another push is being built"
-            yield _say("Another push to this service is being built. Push again when it is done, or stop it: lr down")
+            yield _say(_busy(other))
             return
         try:
             deployment_id = await self.deployments.deploy(ctx, push)
@@ -223,6 +261,25 @@ class Pushes:
             yield said
         if await self._ended(push_id) is not PushState.ACCEPTED:
             wrong[wish.ref] = "the build failed"
+
+    async def _enter(self, push: Push) -> Push | None:
+        """Keeps a push; gives the one that is in its way instead.
+
+        One that was cut off before it was deployed is not: it is given up.
+        """
+        if await self.ledger.add(push):
+            return None
+        other = await self._other(push)
+        if other is not None and await self.settle(other) is PushState.PENDING and other.id not in self._here:
+            await self.ledger.give_up(other.id)
+            await self.bare.forget(Place(other.workspace_id, other.service_id, other.environment_id, ""), other.id)
+        if await self.ledger.add(push):
+            return None
+        return await self._other(push) or push
+
+    async def _other(self, push: Push) -> Push | None:
+        where = (push.service_id, push.environment_id)
+        return next((one for one in await self.ledger.pending() if (one.service_id, one.environment_id) == where), None)
 
     async def _ended(self, push_id: str) -> PushState:
         """What became of the push; asked until it is known, for deploy hears of a build's end a moment later."""
@@ -262,6 +319,21 @@ def _sentence(standing: Standing) -> str:
     what = {"building": "Building", "deploying": "Starting", "failed": "It failed", "skipped": "Skipped"}
     begin = what.get(standing.state, standing.state.capitalize())
     return f"{begin}: {standing.reason}" if standing.reason else f"{begin}."
+
+
+def _busy(other: Push) -> str:
+    what = f"{branch_of(other.ref)} at {other.new_commit[:7]}"
+    where = f" as {other.deployment_id}: lr logs --build {other.deployment_id}" if other.deployment_id else "."
+    return f"Another push to this service, {what}, is being built{where}\nPush again when that has ended."
+
+
+def _kept(place: Place, wishes: Sequence[pkt.Command]) -> bytes:
+    """What became of branches that are not deployed; tags speak for themselves."""
+    names = [name for wish in wishes if wish.new != pkt.ZERO and (name := branch_of(wish.ref))]
+    if not names:
+        return b""
+    some = f"{', '.join(names[:SHOWN])}{f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}"
+    return _say(f"Stored. {some} {'is' if len(names) == 1 else 'are'} not deployed: {place.branch or 'main'} is.")
 
 
 def _say(text: str) -> bytes:

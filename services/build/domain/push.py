@@ -42,10 +42,10 @@ class Push:
     deployment_id: str = ""
 
 
-def refusal(wish: Command) -> str:
-    """Why a ref may not be moved so; empty when it may."""
-    if wish.new == ZERO:
-        return "branches are not deleted here"
+def refusal(wish: Command, branch: str) -> str:
+    """Why a ref may not be moved or deleted; empty when it may. `branch` is the deployed one; empty: the usual ones."""
+    if wish.new == ZERO and deploys(wish, branch):
+        return "the branch that is deployed stays"
     if not wish.ref.startswith((HEADS, TAGS)):
         return "only branches and tags are kept"
     try:

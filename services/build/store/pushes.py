@@ -39,8 +39,25 @@ class PostgresPushes:
         return [_push(row) for row in rows]
 
     async def deployed(self, push_id: str, deployment_id: str) -> None:
-        """Notes its deployment."""
-        await self._db.execute("update pushes set deployment_id = $2 where id = $1", push_id, deployment_id)
+        """Notes the deployment of a pending one."""
+        await self._db.execute(
+            "update pushes set deployment_id = $2 where id = $1 and state = 'pending'", push_id, deployment_id
+        )
+
+    async def deployment(self, push: Push) -> str:
+        """The deployment that a build knows it by, whether or not it was noted; empty: none."""
+        found = await self._db.fetchval(
+            "select deployment_id from builds where service_id = $1 and environment_id = $2 and git ->> 'push_id' = $3"
+            " order by created_at, id limit 1",
+            *(push.service_id, push.environment_id, push.id),
+        )
+        return str(found or "")
+
+    async def give_up(self, push_id: str) -> None:
+        """Refuses one that has no deployment; harmless when it has one, or has ended."""
+        await self._db.execute(
+            "update pushes set state = 'refused' where id = $1 and state = 'pending' and deployment_id = ''", push_id
+        )
 
     async def end(self, push_id: str, state: PushState) -> None:
         """Ends a pending one; harmless when it has ended."""

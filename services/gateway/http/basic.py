@@ -12,7 +12,7 @@ from typing import Any, Final
 from fastapi import Depends, Request
 
 from libs.kernel.context import Actor, Ctx
-from libs.kernel.errors import Denied, Exhausted
+from libs.kernel.errors import Denied, Exhausted, Invalid
 from libs.kernel.secret import Secret
 from libs.protogen.lightrail.auth.v1 import auth_pb2
 from services.gateway.app.attempts import Attempts
@@ -22,6 +22,7 @@ from services.gateway.http.doors import LONGEST_CREDENTIAL, Caller, Row, context
 from services.gateway.http.guard import remote_address
 
 REALM: Final = 'Basic realm="Lightrail: any name and an API token, or e-mail and password"'
+WANTED: Final = "git needs any name and an API token here (lr tokens create NAME), or your e-mail and password."
 # How sessions and API tokens begin; whatever else is a password.
 _CREDENTIALS: Final = ("lr_", "ls_")
 
@@ -52,7 +53,7 @@ def _given(request: Request) -> tuple[str, Secret[str]]:
         text = ""
     name, _, password = text.partition(":")
     if not password or len(text) > 2 * LONGEST_CREDENTIAL:
-        raise _asked(Denied("git needs a password here: an API token (lr tokens create).", unauthenticated=True))
+        raise _asked(Denied(WANTED, unauthenticated=True))
     return name, Secret(password)
 
 
@@ -83,6 +84,10 @@ async def _login(request: Request, to: Backend, ctx: Ctx, name: str, password: S
     message = auth_pb2.LoginRequest(email=name.strip(), password=password.reveal(), remote_address=address)
     try:
         answer = await to.auth.peer.call(to.auth.stub.Login, message, ctx)
+    except Invalid as refused:
+        # A user name that is no e-mail address: git asks again, and forgets what it has kept.
+        attempts.failed(address)
+        raise _asked(Denied(WANTED, unauthenticated=True)) from refused
     except Denied as refused:
         attempts.failed(address)
         raise _asked(refused) from refused

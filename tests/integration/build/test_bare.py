@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,9 +57,15 @@ async def pieces(data: bytes) -> AsyncIterator[bytes]:
         yield data[at : at + 1000]
 
 
-async def pushed(bare: BareRepositories, data: bytes, push_id: str = "psh_1") -> dict[str, str]:
-    async with bare.receive(PLACE, pieces(data)) as incoming:
+async def pushed(
+    bare: BareRepositories, data: bytes, push_id: str = "psh_1", kept: Collection[str] = ()
+) -> dict[str, str]:
+    async with bare.receive(PLACE, pieces(data), kept) as incoming:
         return await incoming.unpack(push_id, incoming.commands.wishes)
+
+
+async def moved(bare: BareRepositories, old: str, new: str) -> bool:
+    return not await bare.move(PLACE, [pkt.Command(old, new, MAIN)], deployed=True)
 
 
 async def refs(bare: BareRepositories) -> set[str]:
@@ -74,9 +80,9 @@ async def test_a_push_is_kept_out_of_sight_until_its_branch_moves(
     new = repository.commit("One", **{"a.txt": "1"})
     assert await pushed(bare, body(repository, pkt.Command(pkt.ZERO, new, MAIN))) == {}
     assert await refs(bare) == set()
-    assert await bare.move(PLACE, MAIN, pkt.ZERO, new)
+    assert await moved(bare, pkt.ZERO, new)
     # Again, as after a crash between the move and its note.
-    assert await bare.move(PLACE, MAIN, pkt.ZERO, new)
+    assert await moved(bare, pkt.ZERO, new)
     await bare.forget(PLACE, "psh_1")
     await bare.forget(PLACE, "psh_1")
     assert await refs(bare) == {MAIN}
@@ -89,10 +95,70 @@ async def test_a_branch_that_moved_meanwhile_is_not_moved(bare: BareRepositories
     second = repository.commit("Two", **{"a.txt": "2"})
     third = repository.commit("Three", **{"a.txt": "3"})
     await pushed(bare, body(repository, pkt.Command(pkt.ZERO, third, MAIN)))
-    assert await bare.move(PLACE, MAIN, pkt.ZERO, first)
-    assert await bare.move(PLACE, MAIN, first, second)
-    assert not await bare.move(PLACE, MAIN, first, third)
-    assert await bare.move(PLACE, MAIN, second, third)
+    assert await moved(bare, pkt.ZERO, first)
+    assert await moved(bare, first, second)
+    assert not await moved(bare, first, third)
+    assert await moved(bare, second, third)
+
+
+async def test_refs_are_moved_and_deleted_together_and_one_in_the_way_keeps_none_of_the_others(
+    bare: BareRepositories, repository: Repository
+) -> None:
+    one = repository.commit("One", **{"a.txt": "1"})
+    two = repository.commit("Two", **{"a.txt": "2"})
+    await pushed(bare, body(repository, pkt.Command(pkt.ZERO, two, MAIN)))
+    assert await moved(bare, pkt.ZERO, two)
+    names = [f"refs/heads/b{number}" for number in range(5)]
+    wishes = [pkt.Command(pkt.ZERO, one, name) for name in names]
+    assert await bare.move(PLACE, wishes, deployed=False) == frozenset()
+    next_time = [
+        pkt.Command(one, two, names[0]),
+        pkt.Command(one, pkt.ZERO, names[1]),
+        pkt.Command(two, two, names[2]),
+        pkt.Command(one, two, names[3]),
+    ]
+    # Twice, as after a crash.
+    for _ in range(2):
+        assert await bare.move(PLACE, next_time, deployed=False) == {names[2]}
+    assert await refs(bare) == {MAIN, names[0], names[2], names[3], names[4]}
+    assert pkt.line(f"{two} {names[3]}\n") in await bare.advertise(PLACE, push=False, protocol="")
+
+
+async def test_a_clone_begins_with_what_is_deployed(bare: BareRepositories, repository: Repository) -> None:
+    new = repository.commit("One", **{"a.txt": "1"})
+    await pushed(bare, body(repository, pkt.Command(pkt.ZERO, new, MAIN)))
+    await bare.move(PLACE, [pkt.Command(pkt.ZERO, new, "refs/heads/side")], deployed=False)
+    head = b"symref=HEAD:refs/heads/"
+    assert head + b"side" in await bare.advertise(PLACE, push=False, protocol="")
+    assert await moved(bare, pkt.ZERO, new)
+    assert head + b"main" in await bare.advertise(PLACE, push=False, protocol="")
+
+
+async def test_a_shallow_clone_pushes_onto_what_is_here_and_is_refused_otherwise(
+    bare: BareRepositories, repository: Repository, tmp_path: Path
+) -> None:
+    for number in range(3):
+        base = repository.commit(f"{number}", **{"a.txt": f"{number}"})
+    await pushed(bare, body(repository, pkt.Command(pkt.ZERO, base, MAIN)))
+    assert await moved(bare, pkt.ZERO, base)
+
+    def shallow(name: str) -> tuple[bytes, str]:
+        git(tmp_path, "clone", "--quiet", "--depth=1", repository.folder.as_uri(), name)
+        mine = Repository.__new__(Repository)
+        mine.folder = tmp_path / name
+        new = mine.commit("Mine", **{"b.txt": name})
+        root = git(mine.folder, "rev-parse", "HEAD~1")
+        data = body(mine, pkt.Command(pkt.ZERO, new, "refs/heads/side"))
+        return pkt.line(f"shallow {root}") + data, new
+
+    data, new = await asyncio.to_thread(shallow, "known")
+    assert await pushed(bare, data, "psh_2") == {}
+    assert await bare.move(PLACE, [pkt.Command(pkt.ZERO, new, "refs/heads/side")], deployed=False) == frozenset()
+    repository.commit("Not pushed", **{"a.txt": "x"})
+    repository.commit("Nor this", **{"a.txt": "y"})
+    data, _ = await asyncio.to_thread(shallow, "unknown")
+    refused = await pushed(bare, data, "psh_3")
+    assert refused["refs/heads/side"] in ("shallow update not allowed", "missing necessary objects")
 
 
 async def test_objects_that_do_harm_and_packs_that_are_broken_are_refused(
@@ -123,7 +189,7 @@ async def test_a_push_that_is_too_large_is_refused(bare: BareRepositories) -> No
             yield b"x" * 100_000
 
     with pytest.raises(Exhausted, match="larger than"):
-        async with bare.receive(PLACE, endless()):
+        async with bare.receive(PLACE, endless(), ()):
             raise AssertionError("it was taken")
 
 
@@ -140,7 +206,7 @@ async def test_a_users_hooks_and_settings_are_none(bare: BareRepositories, repos
 
     await asyncio.to_thread(plant)
     assert await pushed(bare, body(repository, pkt.Command(pkt.ZERO, new, MAIN))) == {}
-    assert await bare.move(PLACE, MAIN, pkt.ZERO, new)
+    assert await moved(bare, pkt.ZERO, new)
     assert not await asyncio.to_thread((made / "ran").exists)
 
 
@@ -149,7 +215,7 @@ async def test_a_full_repository_makes_room_by_what_refused_pushes_left_and_keep
 ) -> None:
     kept = repository.commit("Kept", **{"a.txt": "1"})
     await pushed(bare, body(repository, pkt.Command(pkt.ZERO, kept, MAIN)))
-    assert await bare.move(PLACE, MAIN, pkt.ZERO, kept)
+    assert await moved(bare, pkt.ZERO, kept)
     await bare.forget(PLACE, "psh_1")
     small = replace(bare, limit=100_000)
     made = bare.root / PLACE.service_id / f"{PLACE.environment_id}.git"
@@ -165,9 +231,14 @@ async def test_a_full_repository_makes_room_by_what_refused_pushes_left_and_keep
         subprocess.run(["chown", "-R", "--reference", str(made), str(made)], check=True)
 
     await asyncio.to_thread(fill)
+    # Of a push that ended without saying so, and of one under way.
+    for push_id in ("psh_dead", "psh_alive"):
+        await pushed(bare, body(repository, pkt.Command(pkt.ZERO, kept, MAIN)), push_id)
     git(repository.folder, "checkout", "--quiet", "main")
     new = repository.commit("New", **{"b.txt": "1"})
     data = body(repository, pkt.Command(kept, new, MAIN), objects=f"{new}\n^{kept}")
-    assert await pushed(small, data, "psh_2") == {}
-    assert await bare.move(PLACE, MAIN, kept, new)
+    assert await pushed(small, data, "psh_2", {"psh_alive"}) == {}
+    left = git(made, "-c", "safe.directory=*", "for-each-ref", "--format=%(refname)", "refs/incoming/")
+    assert left.split() == ["refs/incoming/psh_2/0", "refs/incoming/psh_alive/0"]
+    assert await moved(bare, kept, new)
     assert git(made, "-c", "safe.directory=*", "log", "--format=%s", "main") == "New\nKept"

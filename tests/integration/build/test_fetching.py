@@ -109,6 +109,17 @@ async def test_a_push_is_built_from_its_own_commit_and_only_for_its_own_service(
     assert (found.state, "no push psh_1" in found.reason) == (BuildState.FAILED, True)
 
 
+async def test_a_push_that_was_given_up_is_not_built_when_its_deployment_turns_up(world: World) -> None:
+    push = Push("psh_1", "wsp_1", "svc_1", "env_1", "refs/heads/main", "0" * 40, "d" * 40, PENDING, world.clock.now())
+    await world.pushes.add(push)
+    await world.pushes.give_up(push.id)
+    build = await request(world, GitWish(ref="main", push_id="psh_1"))
+    await world.drive()
+    found = await world.now(build)
+    assert (found.state, "given up" in found.reason) == (BuildState.FAILED, True)
+    assert world.repositories.asked == []
+
+
 async def test_a_password_is_in_no_log(world: World) -> None:
     world.projects.opened = SourceSecrets(username="a pass-word b", password=Secret("pass-word"))
     build = await request(world)

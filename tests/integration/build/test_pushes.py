@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,17 +52,22 @@ class ToldBare:
         return b"".join(f"{commit} {ref}\n".encode() for ref, commit in self.refs.items())
 
     @asynccontextmanager
-    async def receive(self, place: Place, chunks: AsyncIterator[bytes]) -> AsyncIterator[ToldIncoming]:
+    async def receive(
+        self, place: Place, chunks: AsyncIterator[bytes], kept: Collection[str]
+    ) -> AsyncIterator[ToldIncoming]:
         yield ToldIncoming(pkt.commands(b"".join([chunk async for chunk in chunks])))
 
     async def upload(self, place: Place, content: bytes, protocol: str) -> AsyncGenerator[bytes, None]:
         yield content
 
-    async def move(self, place: Place, ref: str, old: str, new: str) -> bool:
-        if self.refs.get(ref, pkt.ZERO) not in (old, new):
-            return False
-        self.refs[ref] = new
-        return True
+    async def move(self, place: Place, wishes: Sequence[pkt.Command], *, deployed: bool) -> frozenset[str]:
+        lost = frozenset(wish.ref for wish in wishes if self.refs.get(wish.ref, pkt.ZERO) not in (wish.old, wish.new))
+        for wish in wishes:
+            if wish.ref not in lost and wish.new == pkt.ZERO:
+                self.refs.pop(wish.ref, None)
+            elif wish.ref not in lost:
+                self.refs[wish.ref] = wish.new
+        return lost
 
     async def forget(self, place: Place, push_id: str) -> None:
         self.forgotten.add(push_id)
@@ -158,15 +163,18 @@ async def test_a_failed_build_leaves_the_branch_and_the_push_fails(party: Party)
     assert await party.ledger.pending() == []
 
 
-async def test_other_branches_and_tags_are_stored_and_nothing_else_is(party: Party) -> None:
+async def test_other_branches_and_tags_are_stored_or_deleted_and_nothing_else_is(party: Party) -> None:
+    party.bare.refs = {"refs/heads/gone": A, MAIN: A}
     said = await party.push(
         pkt.Command(pkt.ZERO, A, "refs/heads/side"),
         pkt.Command(pkt.ZERO, A, "refs/tags/v1"),
         pkt.Command(A, pkt.ZERO, "refs/heads/gone"),
+        pkt.Command(A, pkt.ZERO, MAIN),
         pkt.Command(pkt.ZERO, A, "refs/notes/x"),
         pkt.Command(pkt.ZERO, A, "refs/heads/a..b"),
     )
-    assert party.bare.refs == {"refs/heads/side": A, "refs/tags/v1": A}
+    assert party.bare.refs == {"refs/heads/side": A, "refs/tags/v1": A, MAIN: A}
+    assert f"ng {MAIN} the branch that is deployed stays" in said
     assert "side is not deployed: main is." in said
     assert said.count("ng ") == 3
     assert party.deploys.made == {}
@@ -181,7 +189,7 @@ async def test_two_pushes_at_once_are_one_push_and_a_sentence(party: Party) -> N
 
         await eventually(begun)
         second = await party.push(pkt.Command(pkt.ZERO, B, MAIN))
-        assert "Another push to this service is being built" in second
+        assert "Another push to this service, main at aaaaaaa, is being built" in second
         assert f"ng {MAIN}" in second
 
         async def built() -> None:
@@ -209,6 +217,52 @@ async def test_a_pusher_who_leaves_changes_nothing(party: Party) -> None:
     assert party.bare.refs == {MAIN: A}
     assert pending.id in party.bare.forgotten
     assert await party.loop.due() == []
+
+
+async def pending(party: Party) -> Push:
+    """A push whose process died right after it was stored."""
+    now = SystemClock().now()
+    made = Push(new_id("push", SystemClock()), "wsp_1", "svc_1", "env_1", MAIN, pkt.ZERO, A, PushState.PENDING, now)
+    assert await party.ledger.add(made)
+    return made
+
+
+async def test_a_push_that_was_cut_off_before_it_was_deployed_gives_way_at_once(party: Party) -> None:
+    dead = await pending(party)
+    assert await party.loop.due() == [dead.id]
+    await party.loop.step(dead.id)
+    said = await driven(party, pkt.Command(pkt.ZERO, B, MAIN))
+    assert f"ok {MAIN}" in said
+    assert party.bare.refs == {MAIN: B}
+    assert dead.id in party.bare.forgotten
+    found = await party.ledger.get(dead.id)
+    assert found is not None
+    assert found.state is PushState.REFUSED
+
+
+async def test_a_push_that_was_cut_off_before_its_deployment_was_noted_goes_on(party: Party) -> None:
+    dead = await pending(party)
+    asked = await party.deploys.deploy(CTX, dead)
+    said = await party.push(pkt.Command(pkt.ZERO, B, MAIN))
+    assert f"is being built as {asked}: lr logs --build {asked}" in said
+    assert party.bare.refs == {}
+    await party.world.drive()
+    await party.loop.step(dead.id)
+    assert party.bare.refs == {MAIN: A}
+
+
+async def test_a_push_whose_build_has_ended_is_in_nobodys_way(party: Party) -> None:
+    dead = await pending(party)
+    await party.ledger.deployed(dead.id, await party.deploys.deploy(CTX, dead))
+    await party.world.drive()
+    said = await driven(party, pkt.Command(A, B, MAIN))
+    assert f"ok {MAIN}" in said
+    assert party.bare.refs == {MAIN: B}
+
+
+async def test_many_branches_are_told_of_in_one_sentence(party: Party) -> None:
+    said = await party.push(*(pkt.Command(pkt.ZERO, A, f"refs/heads/b{number}") for number in range(9)))
+    assert "Stored. b0, b1, b2, b3, b4 and 4 more are not deployed: main is." in said
 
 
 async def test_what_deploy_refuses_is_told_to_the_pusher(party: Party) -> None:

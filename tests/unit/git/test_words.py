@@ -99,6 +99,21 @@ def test_a_push_is_read_up_to_its_pack() -> None:
     assert found.size == len(data)
 
 
+def test_a_push_from_a_shallow_clone_says_where_it_ends() -> None:
+    new = "1" * 40
+    wish = pkt.line(f"{pkt.ZERO} {new} refs/heads/main\0 report-status\n")
+    found = pkt.commands(pkt.line(f"shallow {'2' * 40}") + wish + pkt.FLUSH)
+    assert found.shallow == ("2" * 40,)
+    assert found.wishes == (pkt.Command(pkt.ZERO, new, "refs/heads/main"),)
+    assert found.capabilities == {"report-status"}
+
+
+def test_a_push_moves_each_ref_once() -> None:
+    wish = pkt.line(f"{pkt.ZERO} {'1' * 40} refs/heads/main")
+    with pytest.raises(Invalid, match="once"):
+        pkt.commands(wish * 2 + pkt.FLUSH)
+
+
 @pytest.mark.parametrize("data", [b"", b"00", b"zzzz", b"0010abc", pkt.line("push-cert\0x"), pkt.line("x y z\n")])
 def test_what_is_no_push_is_refused(data: bytes) -> None:
     with pytest.raises(Invalid):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Annotated, Any, Final, cast
 
@@ -90,12 +90,12 @@ async def receive_pack(
 
     answers = to.git.peer.duplex(to.git.stub.ReceivePack, messages(), caller.ctx)
     try:
-        return await _streamed(answers, "application/x-git-receive-pack-result")
+        return await _streamed(answers, "application/x-git-receive-pack-result", _in_band)
     except asyncio.CancelledError:
         # gRPC cancels its call when the source of messages fails; what failed is the answer then.
         if not failed:
             raise
-        raise failed[0] from None
+        return Response(_in_band(failed[0]), media_type="application/x-git-receive-pack-result")
 
 
 @router.post("/{project}/{service}/git-upload-pack")
@@ -122,13 +122,26 @@ async def upload_pack(
         protocol=request.headers.get("git-protocol", "")[:64],
     )
     answers = to.git.peer.stream(to.git.stub.UploadPack, message, caller.ctx)
-    return await _streamed(answers, "application/x-git-upload-pack-result")
+    return await _streamed(answers, "application/x-git-upload-pack-result", _as_line)
 
 
-async def _streamed(answers: AsyncIterator[Any], media_type: str) -> Response:
-    """The answer once its first piece is there: a refusal before it has a status of its own."""
+def _in_band(failure: Failure) -> bytes:
+    """A refusal as git shows it to people: of other answers than 200 it shows the number alone."""
+    return pkt.band(pkt.FATAL, str(failure).encode())
+
+
+def _as_line(failure: Failure) -> bytes:
+    """The same before a fetch has agreed on bands."""
+    return pkt.line(f"ERR {failure}")
+
+
+async def _streamed(answers: AsyncIterator[Any], media_type: str, refused: Callable[[Failure], bytes]) -> Response:
+    """The answer once its first piece is there."""
     source = cast("AsyncGenerator[Any, None]", answers)
-    first = await anext(source, None)
+    try:
+        first = await anext(source, None)
+    except Failure as failure:
+        return Response(refused(failure), media_type=media_type)
 
     async def content() -> AsyncIterator[bytes]:
         async with aclosing(source):
@@ -138,8 +151,7 @@ async def _streamed(answers: AsyncIterator[Any], media_type: str) -> Response:
                 async for answer in source:
                     yield answer.chunk
             except Failure as failure:
-                # The status has gone out already.
-                yield pkt.band(pkt.FATAL, f"{failure}\n".encode())
+                yield _in_band(failure)
 
     return StreamingResponse(content(), media_type=media_type)
 

@@ -66,7 +66,8 @@ async def stand_in(environ: Mapping[str, str], clock: Clock) -> None:
 
 
 def _edges(settings: Settings, clock: Clock) -> ads.Edges:
-    shape = Shape(Spot(settings.edge_address, settings.edge_port), settings.gateway, settings.edge_token)
+    edge = Spot(settings.edge_address, settings.edge_port)
+    shape = Shape(edge, settings.gateway, settings.edge_token, settings.base_domain)
     return ads.Edges(Translator(shape), clock)
 
 

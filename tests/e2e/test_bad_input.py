@@ -169,7 +169,9 @@ async def test_ids_of_the_wrong_shape_are_not_found(platform: Platform) -> None:
 
 async def test_a_path_that_is_none_is_refused_by_the_edge(platform: Platform) -> None:
     answer = await platform.request("GET", "/api/v1/projects/%00")
-    assert (answer.status_code, answer.text) == (400, "")
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["kind"] == "invalid"
 
 
 async def test_a_wrong_password_and_a_second_setup_are_refused(platform: Platform) -> None:

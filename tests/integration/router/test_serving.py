@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -12,7 +13,11 @@ from libs.embedded import exposure
 from libs.kernel.context import Actor, Ctx
 from libs.kernel.errors import Conflict, Denied
 from libs.protogen.lightrail.router.v1 import router_pb2 as pb
+from libs.runtime.clock import SystemClock
+from services.router.adapters import ads
 from services.router.adapters.envoy_admin import connection
+from services.router.adapters.xds import Shape, Translator
+from services.router.domain.world import App, Endpoint, Key, Spot, World
 from tests.integration.router import apps
 from tests.integration.router.conftest import EDGE_TOKEN, Calls, Stand
 
@@ -124,7 +129,49 @@ async def test_the_edge_does_not_say_what_it_is(stand: Stand, calls: Calls) -> N
 
 async def test_headers_of_32_kib_pass_and_more_do_not(stand: Stand, calls: Calls) -> None:
     assert (await stand.get("localhost", x_large="x" * 30_000)).status == 200
-    assert (await stand.get("localhost", x_large="x" * 33_000)).status == 431
+    refused = await stand.get("localhost", x_large="x" * 33_000)
+    assert (refused.status, refused.text) == (
+        431,
+        "The path and the headers of this request are longer than the edge takes: 32 KiB.\n",
+    )
+
+
+async def test_a_path_that_is_none_is_refused_with_a_problem_by_the_api_and_a_sentence_elsewhere(
+    stand: Stand, calls: Calls
+) -> None:
+    host = await calls.claim("svc_hello")
+    of_api = await stand.get("localhost", "/api/v1/projects/%00")
+    assert (of_api.status, of_api.headers["content-type"]) == (400, "application/problem+json")
+    problem = json.loads(of_api.text)
+    assert (problem["kind"], problem["status"], problem["title"]) == ("invalid", 400, "The request is malformed")
+    for asked, path in ((host, "/api/%00"), ("localhost", "/%00"), (host.upper(), "/api/%00")):
+        answer = await stand.get(asked, path)
+        assert (answer.status, answer.headers["content-type"]) == (400, "text/plain"), asked
+        assert answer.text.startswith("The edge does not pass this request on")
+
+
+async def test_while_the_gateway_is_away_callers_of_the_api_get_a_problem_that_is_worth_repeating(
+    stand: Stand,
+) -> None:
+    async with apps.running("gone") as app:
+        gone = app.port
+    shape = Shape(Spot("127.0.0.1", stand.edge_port), Spot("127.0.0.1", gone))
+    edges = ads.Edges(Translator(shape), SystemClock())
+    key = Key("svc_hello", "env_a")
+    async with ads.serving(edges, stand.ads), stand.edge():
+        await edges.put(World(1, (App(key, "hello.localhost", (Endpoint("i", "127.0.0.1", gone),)),)))
+        await edges.until_serving(key, 1, 10)
+        of_api = await stand.get("localhost", "/api/v1/projects")
+        pages = [await stand.get(*asked) for asked in (("localhost", "/"), ("hello.localhost", "/api/v1/projects"))]
+    assert (of_api.status, of_api.headers["content-type"]) == (503, "application/problem+json")
+    assert of_api.headers["retry-after"] == "1"
+    problem = json.loads(of_api.text)
+    assert problem["type"] == "urn:lightrail:problem:unavailable"
+    assert problem["status"] == 503
+    assert problem["request_id"] == of_api.headers["x-request-id"]
+    for page in pages:
+        assert (page.status, page.headers["content-type"]) == (503, "text/plain")
+        assert page.text.startswith("What runs here does not accept connections right now.")
 
 
 async def test_an_app_that_does_not_accept_connections_is_named_as_the_cause(stand: Stand, calls: Calls) -> None:

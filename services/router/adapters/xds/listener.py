@@ -1,4 +1,4 @@
-"""The listener: the edge's limits, and what visitors read when the edge itself has to answer."""
+"""The listener: the edge's limits."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from typing import Final
 
 from google.protobuf.wrappers_pb2 import BoolValue
 
-from libs.protogen.envoy.config.accesslog.v3.accesslog_pb2 import AccessLogFilter, ResponseFlagFilter
 from libs.protogen.envoy.config.core.v3.address_pb2 import CidrRange
-from libs.protogen.envoy.config.core.v3.base_pb2 import DataSource
 from libs.protogen.envoy.config.core.v3.protocol_pb2 import Http2ProtocolOptions, HttpProtocolOptions
 from libs.protogen.envoy.config.listener.v3.listener_components_pb2 import Filter, FilterChain
 from libs.protogen.envoy.config.listener.v3.listener_pb2 import Listener
@@ -17,10 +15,9 @@ from libs.protogen.envoy.extensions.filters.http.router.v3.router_pb2 import Rou
 from libs.protogen.envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2 import (
     HttpConnectionManager,
     HttpFilter,
-    LocalReplyConfig,
     Rds,
-    ResponseMapper,
 )
+from services.router.adapters.xds.local_replies import local_replies
 from services.router.adapters.xds.wire import address, over_ads, packed, span, uint
 from services.router.domain.session import ROUTES
 from services.router.domain.world import Spot
@@ -34,19 +31,10 @@ KEEP_ALIVE: Final = timedelta(seconds=60)
 LONGEST: Final = timedelta(minutes=15)
 HEADERS_WITHIN: Final = timedelta(seconds=30)
 BUFFER: Final = 256 * 1024
-# Envoy's flags for what went wrong, and what the visitor reads.
-_LOCAL_REPLIES: Final = (
-    (("UH",), "Nothing healthy runs here right now. Try again in a moment; the app's logs say why."),
-    (("UF",), "What runs here does not accept connections right now. Try again in a moment; its logs say why."),
-    (("UC", "UR"), "What runs here closed the connection before it answered. Its logs may say why."),
-    (("UPE",), "What runs here sent an answer that is not valid HTTP. Its logs may say why."),
-    (("UT", "SI"), "Nothing moved for 15 minutes, so the request was ended. Answer earlier, or stream."),
-    (("UO",), "More requests wait here than the edge can hold. Try again in a moment."),
-)
 
 
-def listener(spot: Spot) -> Listener:
-    """The one listener."""
+def listener(spot: Spot, base_domain: str) -> Listener:
+    """The one listener; apps are below `base_domain`."""
     manager = HttpConnectionManager(
         codec_type=HttpConnectionManager.AUTO,
         stat_prefix=LISTENER,
@@ -70,15 +58,7 @@ def listener(spot: Spot) -> Listener:
         normalize_path=BoolValue(value=True),
         server_header_transformation=HttpConnectionManager.PASS_THROUGH,
         always_set_request_id_in_response=True,
-        local_reply_config=LocalReplyConfig(
-            mappers=[
-                ResponseMapper(
-                    filter=AccessLogFilter(response_flag_filter=ResponseFlagFilter(flags=flags)),
-                    body=DataSource(inline_string=sentence + "\n"),
-                )
-                for flags, sentence in _LOCAL_REPLIES
-            ]
-        ),
+        local_reply_config=local_replies(base_domain),
     )
     return Listener(
         name=LISTENER,

@@ -30,6 +30,8 @@ class Shape:
     gateway: Spot
     # What the edge shows the gateway; empty: nothing.
     token: Secret[str] = _NO_TOKEN
+    # What host names of apps end in.
+    base_domain: str = "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Translator:
 
     def __init__(self, shape: Shape) -> None:
         self._last: dict[App, _Parts] = {}
-        self._listener = _resource(listener(shape.edge))
+        self._listener = _resource(listener(shape.edge, shape.base_domain))
         self._gateway = _resource(gateway_cluster(shape.gateway))
         self._default = _part(trusted(forward(ANY_HOST, GATEWAY), shape.token), needs=GATEWAY)
 

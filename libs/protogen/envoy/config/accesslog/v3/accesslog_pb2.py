@@ -22,17 +22,29 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from libs.protogen.envoy.config.core.v3 import base_pb2 as envoy_dot_config_dot_core_dot_v3_dot_base__pb2
+from libs.protogen.envoy.config.route.v3 import route_components_pb2 as envoy_dot_config_dot_route_dot_v3_dot_route__components__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)envoy/config/accesslog/v3/accesslog.proto\x12\x19\x65nvoy.config.accesslog.v3\"t\n\x0f\x41\x63\x63\x65ssLogFilter\x12M\n\x14response_flag_filter\x18\t \x01(\x0b\x32-.envoy.config.accesslog.v3.ResponseFlagFilterH\x00\x42\x12\n\x10\x66ilter_specifier\"#\n\x12ResponseFlagFilter\x12\r\n\x05\x66lags\x18\x01 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)envoy/config/accesslog/v3/accesslog.proto\x12\x19\x65nvoy.config.accesslog.v3\x1a\x1f\x65nvoy/config/core/v3/base.proto\x1a,envoy/config/route/v3/route_components.proto\"\xbd\x02\n\x0f\x41\x63\x63\x65ssLogFilter\x12I\n\x12status_code_filter\x18\x01 \x01(\x0b\x32+.envoy.config.accesslog.v3.StatusCodeFilterH\x00\x12:\n\nand_filter\x18\x06 \x01(\x0b\x32$.envoy.config.accesslog.v3.AndFilterH\x00\x12@\n\rheader_filter\x18\x08 \x01(\x0b\x32\'.envoy.config.accesslog.v3.HeaderFilterH\x00\x12M\n\x14response_flag_filter\x18\t \x01(\x0b\x32-.envoy.config.accesslog.v3.ResponseFlagFilterH\x00\x42\x12\n\x10\x66ilter_specifier\"\xa8\x01\n\x10\x43omparisonFilter\x12:\n\x02op\x18\x01 \x01(\x0e\x32..envoy.config.accesslog.v3.ComparisonFilter.Op\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.envoy.config.core.v3.RuntimeUInt32\"$\n\x02Op\x12\x06\n\x02\x45Q\x10\x00\x12\x06\n\x02GE\x10\x01\x12\x06\n\x02LE\x10\x02\x12\x06\n\x02NE\x10\x03\"S\n\x10StatusCodeFilter\x12?\n\ncomparison\x18\x01 \x01(\x0b\x32+.envoy.config.accesslog.v3.ComparisonFilter\"H\n\tAndFilter\x12;\n\x07\x66ilters\x18\x01 \x03(\x0b\x32*.envoy.config.accesslog.v3.AccessLogFilter\"D\n\x0cHeaderFilter\x12\x34\n\x06header\x18\x01 \x01(\x0b\x32$.envoy.config.route.v3.HeaderMatcher\"#\n\x12ResponseFlagFilter\x12\r\n\x05\x66lags\x18\x01 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'envoy.config.accesslog.v3.accesslog_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACCESSLOGFILTER']._serialized_start=72
-  _globals['_ACCESSLOGFILTER']._serialized_end=188
-  _globals['_RESPONSEFLAGFILTER']._serialized_start=190
-  _globals['_RESPONSEFLAGFILTER']._serialized_end=225
+  _globals['_ACCESSLOGFILTER']._serialized_start=152
+  _globals['_ACCESSLOGFILTER']._serialized_end=469
+  _globals['_COMPARISONFILTER']._serialized_start=472
+  _globals['_COMPARISONFILTER']._serialized_end=640
+  _globals['_COMPARISONFILTER_OP']._serialized_start=604
+  _globals['_COMPARISONFILTER_OP']._serialized_end=640
+  _globals['_STATUSCODEFILTER']._serialized_start=642
+  _globals['_STATUSCODEFILTER']._serialized_end=725
+  _globals['_ANDFILTER']._serialized_start=727
+  _globals['_ANDFILTER']._serialized_end=799
+  _globals['_HEADERFILTER']._serialized_start=801
+  _globals['_HEADERFILTER']._serialized_end=869
+  _globals['_RESPONSEFLAGFILTER']._serialized_start=871
+  _globals['_RESPONSEFLAGFILTER']._serialized_end=906
 # @@protoc_insertion_point(module_scope)

@@ -6,9 +6,12 @@ or reads. Integration tests prove with a real Envoy that it understands all of i
 """
 
 from collections import abc as _abc
+from libs.protogen.envoy.config.core.v3 import base_pb2 as _base_pb2
+from libs.protogen.envoy.config.route.v3 import route_components_pb2 as _route_components_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -24,23 +27,139 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class AccessLogFilter(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    STATUS_CODE_FILTER_FIELD_NUMBER: _builtins.int
+    AND_FILTER_FIELD_NUMBER: _builtins.int
+    HEADER_FILTER_FIELD_NUMBER: _builtins.int
     RESPONSE_FLAG_FILTER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def status_code_filter(self) -> Global___StatusCodeFilter: ...
+    @_builtins.property
+    def and_filter(self) -> Global___AndFilter: ...
+    @_builtins.property
+    def header_filter(self) -> Global___HeaderFilter: ...
     @_builtins.property
     def response_flag_filter(self) -> Global___ResponseFlagFilter: ...
     def __init__(
         self,
         *,
+        status_code_filter: Global___StatusCodeFilter | None = ...,
+        and_filter: Global___AndFilter | None = ...,
+        header_filter: Global___HeaderFilter | None = ...,
         response_flag_filter: Global___ResponseFlagFilter | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter_specifier", b"filter_specifier", "response_flag_filter", b"response_flag_filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["and_filter", b"and_filter", "filter_specifier", b"filter_specifier", "header_filter", b"header_filter", "response_flag_filter", b"response_flag_filter", "status_code_filter", b"status_code_filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter_specifier", b"filter_specifier", "response_flag_filter", b"response_flag_filter"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["and_filter", b"and_filter", "filter_specifier", b"filter_specifier", "header_filter", b"header_filter", "response_flag_filter", b"response_flag_filter", "status_code_filter", b"status_code_filter"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_filter_specifier: _TypeAlias = _typing.Literal["response_flag_filter"]  # noqa: Y015
+    _WhichOneofReturnType_filter_specifier: _TypeAlias = _typing.Literal["status_code_filter", "and_filter", "header_filter", "response_flag_filter"]  # noqa: Y015
     _WhichOneofArgType_filter_specifier: _TypeAlias = _typing.Literal["filter_specifier", b"filter_specifier"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_filter_specifier) -> _WhichOneofReturnType_filter_specifier | None: ...
 
 Global___AccessLogFilter: _TypeAlias = AccessLogFilter  # noqa: Y015
+
+@_typing.final
+class ComparisonFilter(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Op:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OpEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ComparisonFilter._Op.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        EQ: ComparisonFilter._Op.ValueType  # 0
+        GE: ComparisonFilter._Op.ValueType  # 1
+        LE: ComparisonFilter._Op.ValueType  # 2
+        NE: ComparisonFilter._Op.ValueType  # 3
+
+    class Op(_Op, metaclass=_OpEnumTypeWrapper): ...
+    EQ: ComparisonFilter.Op.ValueType  # 0
+    GE: ComparisonFilter.Op.ValueType  # 1
+    LE: ComparisonFilter.Op.ValueType  # 2
+    NE: ComparisonFilter.Op.ValueType  # 3
+
+    OP_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    op: Global___ComparisonFilter.Op.ValueType
+    @_builtins.property
+    def value(self) -> _base_pb2.RuntimeUInt32: ...
+    def __init__(
+        self,
+        *,
+        op: Global___ComparisonFilter.Op.ValueType = ...,
+        value: _base_pb2.RuntimeUInt32 | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["op", b"op", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComparisonFilter: _TypeAlias = ComparisonFilter  # noqa: Y015
+
+@_typing.final
+class StatusCodeFilter(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPARISON_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def comparison(self) -> Global___ComparisonFilter: ...
+    def __init__(
+        self,
+        *,
+        comparison: Global___ComparisonFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatusCodeFilter: _TypeAlias = StatusCodeFilter  # noqa: Y015
+
+@_typing.final
+class AndFilter(_message.Message):
+    """Matches when all of these do: two at least."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccessLogFilter]: ...
+    def __init__(
+        self,
+        *,
+        filters: _abc.Iterable[Global___AccessLogFilter] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filters", b"filters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AndFilter: _TypeAlias = AndFilter  # noqa: Y015
+
+@_typing.final
+class HeaderFilter(_message.Message):
+    """Matches by a header of the request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> _route_components_pb2.HeaderMatcher: ...
+    def __init__(
+        self,
+        *,
+        header: _route_components_pb2.HeaderMatcher | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeaderFilter: _TypeAlias = HeaderFilter  # noqa: Y015
 
 @_typing.final
 class ResponseFlagFilter(_message.Message):

@@ -23,30 +23,33 @@ _sym_db = _symbol_database.Default()
 
 
 from libs.protogen.envoy.config.core.v3 import base_pb2 as envoy_dot_config_dot_core_dot_v3_dot_base__pb2
+from libs.protogen.envoy.type.matcher.v3 import string_pb2 as envoy_dot_type_dot_matcher_dot_v3_dot_string__pb2
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,envoy/config/route/v3/route_components.proto\x12\x15\x65nvoy.config.route.v3\x1a\x1f\x65nvoy/config/core/v3/base.proto\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xdd\x01\n\x0bVirtualHost\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64omains\x18\x02 \x03(\t\x12,\n\x06routes\x18\x03 \x03(\x0b\x32\x1c.envoy.config.route.v3.Route\x12G\n\x16request_headers_to_add\x18\x07 \x03(\x0b\x32\'.envoy.config.core.v3.HeaderValueOption\x12\x38\n\x0cretry_policy\x18\x10 \x01(\x0b\x32\".envoy.config.route.v3.RetryPolicy\"\x8a\x02\n\x05Route\x12\x30\n\x05match\x18\x01 \x01(\x0b\x32!.envoy.config.route.v3.RouteMatch\x12\x33\n\x05route\x18\x02 \x01(\x0b\x32\".envoy.config.route.v3.RouteActionH\x00\x12\x46\n\x0f\x64irect_response\x18\x07 \x01(\x0b\x32+.envoy.config.route.v3.DirectResponseActionH\x00\x12H\n\x17response_headers_to_add\x18\n \x03(\x0b\x32\'.envoy.config.core.v3.HeaderValueOptionB\x08\n\x06\x61\x63tion\"0\n\nRouteMatch\x12\x10\n\x06prefix\x18\x01 \x01(\tH\x00\x42\x10\n\x0epath_specifier\"a\n\x0bRouteAction\x12\x11\n\x07\x63luster\x18\x01 \x01(\tH\x00\x12*\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationB\x13\n\x11\x63luster_specifier\"\xb3\x02\n\x0bRetryPolicy\x12\x10\n\x08retry_on\x18\x01 \x01(\t\x12\x31\n\x0bnum_retries\x18\x02 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12S\n\x14retry_host_predicate\x18\x05 \x03(\x0b\x32\x35.envoy.config.route.v3.RetryPolicy.RetryHostPredicate\x12)\n!host_selection_retry_max_attempts\x18\x06 \x01(\x03\x1a_\n\x12RetryHostPredicate\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x0ctyped_config\x18\x03 \x01(\x0b\x32\x14.google.protobuf.AnyH\x00\x42\r\n\x0b\x63onfig_type\"V\n\x14\x44irectResponseAction\x12\x0e\n\x06status\x18\x01 \x01(\r\x12.\n\x04\x62ody\x18\x02 \x01(\x0b\x32 .envoy.config.core.v3.DataSourceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,envoy/config/route/v3/route_components.proto\x12\x15\x65nvoy.config.route.v3\x1a\x1f\x65nvoy/config/core/v3/base.proto\x1a\"envoy/type/matcher/v3/string.proto\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\xdd\x01\n\x0bVirtualHost\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64omains\x18\x02 \x03(\t\x12,\n\x06routes\x18\x03 \x03(\x0b\x32\x1c.envoy.config.route.v3.Route\x12G\n\x16request_headers_to_add\x18\x07 \x03(\x0b\x32\'.envoy.config.core.v3.HeaderValueOption\x12\x38\n\x0cretry_policy\x18\x10 \x01(\x0b\x32\".envoy.config.route.v3.RetryPolicy\"\x8a\x02\n\x05Route\x12\x30\n\x05match\x18\x01 \x01(\x0b\x32!.envoy.config.route.v3.RouteMatch\x12\x33\n\x05route\x18\x02 \x01(\x0b\x32\".envoy.config.route.v3.RouteActionH\x00\x12\x46\n\x0f\x64irect_response\x18\x07 \x01(\x0b\x32+.envoy.config.route.v3.DirectResponseActionH\x00\x12H\n\x17response_headers_to_add\x18\n \x03(\x0b\x32\'.envoy.config.core.v3.HeaderValueOptionB\x08\n\x06\x61\x63tion\"0\n\nRouteMatch\x12\x10\n\x06prefix\x18\x01 \x01(\tH\x00\x42\x10\n\x0epath_specifier\"a\n\x0bRouteAction\x12\x11\n\x07\x63luster\x18\x01 \x01(\tH\x00\x12*\n\x07timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationB\x13\n\x11\x63luster_specifier\"\xb3\x02\n\x0bRetryPolicy\x12\x10\n\x08retry_on\x18\x01 \x01(\t\x12\x31\n\x0bnum_retries\x18\x02 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12S\n\x14retry_host_predicate\x18\x05 \x03(\x0b\x32\x35.envoy.config.route.v3.RetryPolicy.RetryHostPredicate\x12)\n!host_selection_retry_max_attempts\x18\x06 \x01(\x03\x1a_\n\x12RetryHostPredicate\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x0ctyped_config\x18\x03 \x01(\x0b\x32\x14.google.protobuf.AnyH\x00\x42\r\n\x0b\x63onfig_type\"V\n\x14\x44irectResponseAction\x12\x0e\n\x06status\x18\x01 \x01(\r\x12.\n\x04\x62ody\x18\x02 \x01(\x0b\x32 .envoy.config.core.v3.DataSource\"\x8b\x01\n\rHeaderMatcher\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cinvert_match\x18\x08 \x01(\x08\x12<\n\x0cstring_match\x18\r \x01(\x0b\x32$.envoy.type.matcher.v3.StringMatcherH\x00\x42\x18\n\x16header_match_specifierb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'envoy.config.route.v3.route_components_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VIRTUALHOST']._serialized_start=196
-  _globals['_VIRTUALHOST']._serialized_end=417
-  _globals['_ROUTE']._serialized_start=420
-  _globals['_ROUTE']._serialized_end=686
-  _globals['_ROUTEMATCH']._serialized_start=688
-  _globals['_ROUTEMATCH']._serialized_end=736
-  _globals['_ROUTEACTION']._serialized_start=738
-  _globals['_ROUTEACTION']._serialized_end=835
-  _globals['_RETRYPOLICY']._serialized_start=838
-  _globals['_RETRYPOLICY']._serialized_end=1145
-  _globals['_RETRYPOLICY_RETRYHOSTPREDICATE']._serialized_start=1050
-  _globals['_RETRYPOLICY_RETRYHOSTPREDICATE']._serialized_end=1145
-  _globals['_DIRECTRESPONSEACTION']._serialized_start=1147
-  _globals['_DIRECTRESPONSEACTION']._serialized_end=1233
+  _globals['_VIRTUALHOST']._serialized_start=232
+  _globals['_VIRTUALHOST']._serialized_end=453
+  _globals['_ROUTE']._serialized_start=456
+  _globals['_ROUTE']._serialized_end=722
+  _globals['_ROUTEMATCH']._serialized_start=724
+  _globals['_ROUTEMATCH']._serialized_end=772
+  _globals['_ROUTEACTION']._serialized_start=774
+  _globals['_ROUTEACTION']._serialized_end=871
+  _globals['_RETRYPOLICY']._serialized_start=874
+  _globals['_RETRYPOLICY']._serialized_end=1181
+  _globals['_RETRYPOLICY_RETRYHOSTPREDICATE']._serialized_start=1086
+  _globals['_RETRYPOLICY_RETRYHOSTPREDICATE']._serialized_end=1181
+  _globals['_DIRECTRESPONSEACTION']._serialized_start=1183
+  _globals['_DIRECTRESPONSEACTION']._serialized_end=1269
+  _globals['_HEADERMATCHER']._serialized_start=1272
+  _globals['_HEADERMATCHER']._serialized_end=1411
 # @@protoc_insertion_point(module_scope)

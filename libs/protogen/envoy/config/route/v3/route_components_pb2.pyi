@@ -7,6 +7,7 @@ or reads. Integration tests prove with a real Envoy that it understands all of i
 
 from collections import abc as _abc
 from libs.protogen.envoy.config.core.v3 import base_pb2 as _base_pb2
+from libs.protogen.envoy.type.matcher.v3 import string_pb2 as _string_pb2
 from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -217,3 +218,32 @@ class DirectResponseAction(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DirectResponseAction: _TypeAlias = DirectResponseAction  # noqa: Y015
+
+@_typing.final
+class HeaderMatcher(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    INVERT_MATCH_FIELD_NUMBER: _builtins.int
+    STRING_MATCH_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Or a pseudo header, such as :path."""
+    invert_match: _builtins.bool
+    @_builtins.property
+    def string_match(self) -> _string_pb2.StringMatcher: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        invert_match: _builtins.bool = ...,
+        string_match: _string_pb2.StringMatcher | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header_match_specifier", b"header_match_specifier", "string_match", b"string_match"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header_match_specifier", b"header_match_specifier", "invert_match", b"invert_match", "name", b"name", "string_match", b"string_match"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_header_match_specifier: _TypeAlias = _typing.Literal["string_match"]  # noqa: Y015
+    _WhichOneofArgType_header_match_specifier: _TypeAlias = _typing.Literal["header_match_specifier", b"header_match_specifier"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_header_match_specifier) -> _WhichOneofReturnType_header_match_specifier | None: ...
+
+Global___HeaderMatcher: _TypeAlias = HeaderMatcher  # noqa: Y015

@@ -27,34 +27,35 @@ from libs.protogen.envoy.config.core.v3 import address_pb2 as envoy_dot_config_d
 from libs.protogen.envoy.config.core.v3 import base_pb2 as envoy_dot_config_dot_core_dot_v3_dot_base__pb2
 from libs.protogen.envoy.config.core.v3 import config_source_pb2 as envoy_dot_config_dot_core_dot_v3_dot_config__source__pb2
 from libs.protogen.envoy.config.core.v3 import protocol_pb2 as envoy_dot_config_dot_core_dot_v3_dot_protocol__pb2
+from libs.protogen.envoy.config.core.v3 import substitution_format_string_pb2 as envoy_dot_config_dot_core_dot_v3_dot_substitution__format__string__pb2
 from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\nYenvoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto\x12;envoy.extensions.filters.network.http_connection_manager.v3\x1a)envoy/config/accesslog/v3/accesslog.proto\x1a\"envoy/config/core/v3/address.proto\x1a\x1f\x65nvoy/config/core/v3/base.proto\x1a(envoy/config/core/v3/config_source.proto\x1a#envoy/config/core/v3/protocol.proto\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\x9c\r\n\x15HttpConnectionManager\x12p\n\ncodec_type\x18\x01 \x01(\x0e\x32\\.envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.CodecType\x12\x13\n\x0bstat_prefix\x18\x02 \x01(\t\x12O\n\x03rds\x18\x03 \x01(\x0b\x32@.envoy.extensions.filters.network.http_connection_manager.v3.RdsH\x00\x12]\n\x0chttp_filters\x18\x05 \x03(\x0b\x32G.envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter\x12J\n\x16http2_protocol_options\x18\t \x01(\x0b\x32*.envoy.config.core.v3.Http2ProtocolOptions\x12\x36\n\x12use_remote_address\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.BoolValue\x12y\n\x0fupgrade_configs\x18\x17 \x03(\x0b\x32`.envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig\x12\x36\n\x13stream_idle_timeout\x18\x18 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x89\x01\n\x17internal_address_config\x18\x19 \x01(\x0b\x32h.envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig\x12\x32\n\x0frequest_timeout\x18\x1c \x01(\x0b\x32\x19.google.protobuf.Duration\x12<\n\x16max_request_headers_kb\x18\x1d \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x32\n\x0enormalize_path\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.BoolValue\x12\x93\x01\n\x1cserver_header_transformation\x18\" \x01(\x0e\x32m.envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ServerHeaderTransformation\x12O\n\x1c\x63ommon_http_protocol_options\x18# \x01(\x0b\x32).envoy.config.core.v3.HttpProtocolOptions\x12)\n!always_set_request_id_in_response\x18% \x01(\x08\x12i\n\x12local_reply_config\x18& \x01(\x0b\x32M.envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig\x12:\n\x17request_headers_timeout\x18) \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\x63\n\x15InternalAddressConfig\x12\x14\n\x0cunix_sockets\x18\x01 \x01(\x08\x12\x34\n\x0b\x63idr_ranges\x18\x02 \x03(\x0b\x32\x1f.envoy.config.core.v3.CidrRange\x1a%\n\rUpgradeConfig\x12\x14\n\x0cupgrade_type\x18\x01 \x01(\t\"6\n\tCodecType\x12\x08\n\x04\x41UTO\x10\x00\x12\t\n\x05HTTP1\x10\x01\x12\t\n\x05HTTP2\x10\x02\x12\t\n\x05HTTP3\x10\x03\"S\n\x1aServerHeaderTransformation\x12\r\n\tOVERWRITE\x10\x00\x12\x14\n\x10\x41PPEND_IF_ABSENT\x10\x01\x12\x10\n\x0cPASS_THROUGH\x10\x02\x42\x11\n\x0froute_specifier\"p\n\x10LocalReplyConfig\x12\\\n\x07mappers\x18\x01 \x03(\x0b\x32K.envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper\"\xf0\x01\n\x0eResponseMapper\x12:\n\x06\x66ilter\x18\x01 \x01(\x0b\x32*.envoy.config.accesslog.v3.AccessLogFilter\x12\x31\n\x0bstatus_code\x18\x02 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12.\n\x04\x62ody\x18\x03 \x01(\x0b\x32 .envoy.config.core.v3.DataSource\x12?\n\x0eheaders_to_add\x18\x05 \x03(\x0b\x32\'.envoy.config.core.v3.HeaderValueOption\"[\n\x03Rds\x12\x39\n\rconfig_source\x18\x01 \x01(\x0b\x32\".envoy.config.core.v3.ConfigSource\x12\x19\n\x11route_config_name\x18\x02 \x01(\t\"W\n\nHttpFilter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x0ctyped_config\x18\x04 \x01(\x0b\x32\x14.google.protobuf.AnyH\x00\x42\r\n\x0b\x63onfig_typeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\nYenvoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.proto\x12;envoy.extensions.filters.network.http_connection_manager.v3\x1a)envoy/config/accesslog/v3/accesslog.proto\x1a\"envoy/config/core/v3/address.proto\x1a\x1f\x65nvoy/config/core/v3/base.proto\x1a(envoy/config/core/v3/config_source.proto\x1a#envoy/config/core/v3/protocol.proto\x1a\x35\x65nvoy/config/core/v3/substitution_format_string.proto\x1a\x19google/protobuf/any.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1egoogle/protobuf/wrappers.proto\"\x9c\r\n\x15HttpConnectionManager\x12p\n\ncodec_type\x18\x01 \x01(\x0e\x32\\.envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.CodecType\x12\x13\n\x0bstat_prefix\x18\x02 \x01(\t\x12O\n\x03rds\x18\x03 \x01(\x0b\x32@.envoy.extensions.filters.network.http_connection_manager.v3.RdsH\x00\x12]\n\x0chttp_filters\x18\x05 \x03(\x0b\x32G.envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter\x12J\n\x16http2_protocol_options\x18\t \x01(\x0b\x32*.envoy.config.core.v3.Http2ProtocolOptions\x12\x36\n\x12use_remote_address\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.BoolValue\x12y\n\x0fupgrade_configs\x18\x17 \x03(\x0b\x32`.envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig\x12\x36\n\x13stream_idle_timeout\x18\x18 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x89\x01\n\x17internal_address_config\x18\x19 \x01(\x0b\x32h.envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig\x12\x32\n\x0frequest_timeout\x18\x1c \x01(\x0b\x32\x19.google.protobuf.Duration\x12<\n\x16max_request_headers_kb\x18\x1d \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12\x32\n\x0enormalize_path\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.BoolValue\x12\x93\x01\n\x1cserver_header_transformation\x18\" \x01(\x0e\x32m.envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ServerHeaderTransformation\x12O\n\x1c\x63ommon_http_protocol_options\x18# \x01(\x0b\x32).envoy.config.core.v3.HttpProtocolOptions\x12)\n!always_set_request_id_in_response\x18% \x01(\x08\x12i\n\x12local_reply_config\x18& \x01(\x0b\x32M.envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig\x12:\n\x17request_headers_timeout\x18) \x01(\x0b\x32\x19.google.protobuf.Duration\x1a\x63\n\x15InternalAddressConfig\x12\x14\n\x0cunix_sockets\x18\x01 \x01(\x08\x12\x34\n\x0b\x63idr_ranges\x18\x02 \x03(\x0b\x32\x1f.envoy.config.core.v3.CidrRange\x1a%\n\rUpgradeConfig\x12\x14\n\x0cupgrade_type\x18\x01 \x01(\t\"6\n\tCodecType\x12\x08\n\x04\x41UTO\x10\x00\x12\t\n\x05HTTP1\x10\x01\x12\t\n\x05HTTP2\x10\x02\x12\t\n\x05HTTP3\x10\x03\"S\n\x1aServerHeaderTransformation\x12\r\n\tOVERWRITE\x10\x00\x12\x14\n\x10\x41PPEND_IF_ABSENT\x10\x01\x12\x10\n\x0cPASS_THROUGH\x10\x02\x42\x11\n\x0froute_specifier\"p\n\x10LocalReplyConfig\x12\\\n\x07mappers\x18\x01 \x03(\x0b\x32K.envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper\"\xbe\x02\n\x0eResponseMapper\x12:\n\x06\x66ilter\x18\x01 \x01(\x0b\x32*.envoy.config.accesslog.v3.AccessLogFilter\x12\x31\n\x0bstatus_code\x18\x02 \x01(\x0b\x32\x1c.google.protobuf.UInt32Value\x12.\n\x04\x62ody\x18\x03 \x01(\x0b\x32 .envoy.config.core.v3.DataSource\x12L\n\x14\x62ody_format_override\x18\x04 \x01(\x0b\x32..envoy.config.core.v3.SubstitutionFormatString\x12?\n\x0eheaders_to_add\x18\x05 \x03(\x0b\x32\'.envoy.config.core.v3.HeaderValueOption\"[\n\x03Rds\x12\x39\n\rconfig_source\x18\x01 \x01(\x0b\x32\".envoy.config.core.v3.ConfigSource\x12\x19\n\x11route_config_name\x18\x02 \x01(\t\"W\n\nHttpFilter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12,\n\x0ctyped_config\x18\x04 \x01(\x0b\x32\x14.google.protobuf.AnyH\x00\x42\r\n\x0b\x63onfig_typeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'envoy.extensions.filters.network.http_connection_manager.v3.http_connection_manager_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HTTPCONNECTIONMANAGER']._serialized_start=437
-  _globals['_HTTPCONNECTIONMANAGER']._serialized_end=2129
-  _globals['_HTTPCONNECTIONMANAGER_INTERNALADDRESSCONFIG']._serialized_start=1831
-  _globals['_HTTPCONNECTIONMANAGER_INTERNALADDRESSCONFIG']._serialized_end=1930
-  _globals['_HTTPCONNECTIONMANAGER_UPGRADECONFIG']._serialized_start=1932
-  _globals['_HTTPCONNECTIONMANAGER_UPGRADECONFIG']._serialized_end=1969
-  _globals['_HTTPCONNECTIONMANAGER_CODECTYPE']._serialized_start=1971
-  _globals['_HTTPCONNECTIONMANAGER_CODECTYPE']._serialized_end=2025
-  _globals['_HTTPCONNECTIONMANAGER_SERVERHEADERTRANSFORMATION']._serialized_start=2027
-  _globals['_HTTPCONNECTIONMANAGER_SERVERHEADERTRANSFORMATION']._serialized_end=2110
-  _globals['_LOCALREPLYCONFIG']._serialized_start=2131
-  _globals['_LOCALREPLYCONFIG']._serialized_end=2243
-  _globals['_RESPONSEMAPPER']._serialized_start=2246
-  _globals['_RESPONSEMAPPER']._serialized_end=2486
-  _globals['_RDS']._serialized_start=2488
-  _globals['_RDS']._serialized_end=2579
-  _globals['_HTTPFILTER']._serialized_start=2581
-  _globals['_HTTPFILTER']._serialized_end=2668
+  _globals['_HTTPCONNECTIONMANAGER']._serialized_start=492
+  _globals['_HTTPCONNECTIONMANAGER']._serialized_end=2184
+  _globals['_HTTPCONNECTIONMANAGER_INTERNALADDRESSCONFIG']._serialized_start=1886
+  _globals['_HTTPCONNECTIONMANAGER_INTERNALADDRESSCONFIG']._serialized_end=1985
+  _globals['_HTTPCONNECTIONMANAGER_UPGRADECONFIG']._serialized_start=1987
+  _globals['_HTTPCONNECTIONMANAGER_UPGRADECONFIG']._serialized_end=2024
+  _globals['_HTTPCONNECTIONMANAGER_CODECTYPE']._serialized_start=2026
+  _globals['_HTTPCONNECTIONMANAGER_CODECTYPE']._serialized_end=2080
+  _globals['_HTTPCONNECTIONMANAGER_SERVERHEADERTRANSFORMATION']._serialized_start=2082
+  _globals['_HTTPCONNECTIONMANAGER_SERVERHEADERTRANSFORMATION']._serialized_end=2165
+  _globals['_LOCALREPLYCONFIG']._serialized_start=2186
+  _globals['_LOCALREPLYCONFIG']._serialized_end=2298
+  _globals['_RESPONSEMAPPER']._serialized_start=2301
+  _globals['_RESPONSEMAPPER']._serialized_end=2619
+  _globals['_RDS']._serialized_start=2621
+  _globals['_RDS']._serialized_end=2712
+  _globals['_HTTPFILTER']._serialized_start=2714
+  _globals['_HTTPFILTER']._serialized_end=2801
 # @@protoc_insertion_point(module_scope)

@@ -11,6 +11,7 @@ from libs.protogen.envoy.config.core.v3 import address_pb2 as _address_pb2
 from libs.protogen.envoy.config.core.v3 import base_pb2 as _base_pb2
 from libs.protogen.envoy.config.core.v3 import config_source_pb2 as _config_source_pb2
 from libs.protogen.envoy.config.core.v3 import protocol_pb2 as _protocol_pb2
+from libs.protogen.envoy.config.core.v3 import substitution_format_string_pb2 as _substitution_format_string_pb2
 from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
@@ -216,6 +217,7 @@ class ResponseMapper(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     STATUS_CODE_FIELD_NUMBER: _builtins.int
     BODY_FIELD_NUMBER: _builtins.int
+    BODY_FORMAT_OVERRIDE_FIELD_NUMBER: _builtins.int
     HEADERS_TO_ADD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def filter(self) -> _accesslog_pb2.AccessLogFilter: ...
@@ -224,6 +226,8 @@ class ResponseMapper(_message.Message):
     @_builtins.property
     def body(self) -> _base_pb2.DataSource: ...
     @_builtins.property
+    def body_format_override(self) -> _substitution_format_string_pb2.SubstitutionFormatString: ...
+    @_builtins.property
     def headers_to_add(self) -> _containers.RepeatedCompositeFieldContainer[_base_pb2.HeaderValueOption]: ...
     def __init__(
         self,
@@ -231,11 +235,12 @@ class ResponseMapper(_message.Message):
         filter: _accesslog_pb2.AccessLogFilter | None = ...,
         status_code: _wrappers_pb2.UInt32Value | None = ...,
         body: _base_pb2.DataSource | None = ...,
+        body_format_override: _substitution_format_string_pb2.SubstitutionFormatString | None = ...,
         headers_to_add: _abc.Iterable[_base_pb2.HeaderValueOption] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "filter", b"filter", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "body_format_override", b"body_format_override", "filter", b"filter", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "filter", b"filter", "headers_to_add", b"headers_to_add", "status_code", b"status_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "body_format_override", b"body_format_override", "filter", b"filter", "headers_to_add", b"headers_to_add", "status_code", b"status_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,7 +40,18 @@ def read_app(document: Mapping[str, Any]) -> App:
 
 
 def readable(kind: type[Message], resources: Mapping[str, Resource]) -> dict[str, Any]:
-    return {name: MessageToDict(kind.FromString(found.body)) for name, found in sorted(resources.items())}
+    return {name: in_order(MessageToDict(kind.FromString(found.body))) for name, found in sorted(resources.items())}
+
+
+def in_order(found: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """The same JSON; what was a map, which has no order, sorted."""
+    if isinstance(found, list):
+        return [in_order(one) for one in found]
+    if not isinstance(found, dict):
+        return found
+    return {
+        key: dict(sorted(value.items())) if key == "jsonFormat" else in_order(value) for key, value in found.items()
+    }
 
 
 def told(document: Mapping[str, Any]) -> str:

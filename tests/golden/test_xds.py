@@ -43,7 +43,7 @@ def readable(kind: type[Message], resources: Mapping[str, Resource]) -> dict[str
     return {name: in_order(MessageToDict(kind.FromString(found.body))) for name, found in sorted(resources.items())}
 
 
-def in_order(found: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
+def in_order(found: Any) -> Any:
     """The same JSON; what was a map, which has no order, sorted."""
     if isinstance(found, list):
         return [in_order(one) for one in found]

@@ -22,6 +22,8 @@ PERIOD: Final = 10.0
 REST: Final = 10.0
 # What a name costs at least: a disk can run out of those too.
 ENTRY: Final = 4096
+# Bytes with which a disk is full: programs that write more at a time have failed.
+NOTHING: Final = 1024 * 1024
 _BLOCK: Final = 512
 
 
@@ -61,6 +63,8 @@ class DiskWatch:
         except BaseExceptionGroup as failed:
             faults = [one for one in failed.exceptions if isinstance(one, BuildFault)]
             raise (faults or failed.exceptions)[0] from None
+        # A command that met the end of the disk may have ended before anybody looked, without a word about it.
+        self._enough(filled)
         # What a short command left is measured when it may have been much.
         if begin - self.left(filled.own) > self.most // 4:
             await self._measure(Filled(filled.own), 0)
@@ -71,12 +75,7 @@ class DiskWatch:
         measured, left_then, rest = self.clock.monotonic(), self.left(filled.own), 0.0
         while True:
             await self.clock.sleep(LOOK)
-            left, since = self.left(filled.own), self.clock.monotonic() - measured
-            if left < self.floor:
-                raise BuildFault(
-                    f"The machine's disk is nearly full ({_amount(left)} free), so the build was stopped.",
-                    hint="Free some disk, or ask the platform's operator to; then deploy again.",
-                )
+            left, since = self._enough(filled), self.clock.monotonic() - measured
             grown = left_then - left > max(ENTRY, (self.most - used) // 4)
             if since >= rest and (grown or since >= PERIOD):
                 begun = self.clock.monotonic()
@@ -85,6 +84,16 @@ class DiskWatch:
                 used = await self._measure(filled, before)
                 measured, left_then = self.clock.monotonic(), left
                 rest = (measured - begun) * REST
+
+    def _enough(self, filled: Filled) -> int:
+        """Bytes that the disk has left. BuildFault when they are too few."""
+        left = self.left(filled.own)
+        if left < max(self.floor, NOTHING):
+            raise BuildFault(
+                f"The machine's disk is nearly full ({_amount(left)} free), so the build was stopped.",
+                hint="Free some disk, or ask the platform's operator to; then deploy again.",
+            )
+        return left
 
     async def _measure(self, filled: Filled, before: int) -> int:
         used = await asyncio.to_thread(_used, filled) - before

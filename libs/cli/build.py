@@ -12,6 +12,8 @@ from libs.cli.session import Json
 from libs.kernel.errors import Invalid
 
 if TYPE_CHECKING:
+    import os
+
     from libs.plans.plan import BuildPlan
     from libs.plans.tree import Tree
 
@@ -131,7 +133,7 @@ def read_directory(directory: Path) -> Tree:
     if not directory.is_dir():
         raise Invalid(f"{directory} is no directory.", hint="Give the directory that holds your source.")
     # A link to a folder is no file either, here as on the platform.
-    names = frozenset(name for entry, name in pack.walk(directory) if not Path(entry.path).is_dir())
+    names = frozenset(name for entry, name in pack.walk(directory) if not _is_folder(entry))
     root = directory.resolve()
 
     def read(path: str) -> str:
@@ -148,6 +150,11 @@ def read_directory(directory: Path) -> Tree:
             raise Invalid(f"{path} cannot be read: {error.strerror}.") from error
 
     return Tree(names, read)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether this is a directory or leads to one; a link to itself is none."""
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir(follow_symlinks=False)
 
 
 def _dockerfile(plan: BuildPlan, tree: Tree, stack: str) -> str:

@@ -130,6 +130,7 @@ class _Rules:
 
     def __init__(self, root: Path) -> None:
         self._git: list[tuple[str, GitIgnoreSpec]] = []
+        self._folders: dict[str, bool] = {}
         self._last = [
             spec
             for spec in (_docker(_lines(root / ".dockerignore")), _spec(_lines(root / ".lightrailignore")))
@@ -146,6 +147,18 @@ class _Rules:
         if spec is not None:
             self._git.append((prefix, spec))
 
+    def _folder_ignored(self, folder: str) -> bool:
+        """Whether git leaves this folder out, or one that it is in; found out once, for many files are in it."""
+        if not folder:
+            return False
+        known = self._folders.get(folder)
+        if known is None:
+            known = self._folder_ignored(folder.rpartition("/")[0]) or any(
+                spec.match_file(f"{folder[len(prefix) :]}/") for prefix, spec in self._git if folder.startswith(prefix)
+            )
+            self._folders[folder] = known
+        return known
+
     def ignores(self, name: str) -> bool:
         """Whether a path (directories end with a slash) stays out."""
         ignored = False
@@ -154,22 +167,11 @@ class _Rules:
                 ignored = opinion
         if not ignored:
             # What is in an ignored directory is ignored, as git has it.
-            ignored = any(
-                spec.match_file(f"{parent}/")
-                for prefix, spec in self._git
-                if name.startswith(prefix)
-                for parent in _parents(name[len(prefix) :])
-            )
+            ignored = self._folder_ignored(name.rstrip("/").rpartition("/")[0])
         for spec in self._last:
             if (opinion := spec.check_file(name).include) is not None:
                 ignored = opinion
         return ignored
-
-
-def _parents(name: str) -> Iterator[str]:
-    parts = name.rstrip("/").split("/")
-    for length in range(1, len(parts)):
-        yield "/".join(parts[:length])
 
 
 def _lines(path: Path) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import start
+from tests.bench import plans, start
 from tests.bench.change import under_load
 from tests.bench.measure import table
 from tests.e2e.load import Load
@@ -31,6 +31,14 @@ def test_a_load_that_was_not_reached_breaks_its_row_although_nothing_failed(sent
     rows = under_load(Load(answers=Counter({"200": sent})), 10.0)
     assert [row.kept for row in rows] == [True, kept, True]
     assert ("≥ 190 requests/s" in table(rows), "BROKEN" in table(rows)) == (True, not kept)
+
+
+def test_a_plan_is_measured_in_a_process_of_its_own_for_everybody_who_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "FILES", 200)
+    monkeypatch.setattr(plans, "TRIES", 1)
+    rows = plans.large_source()
+    assert [row.unit for row in rows] == ["s", "B", "s", "B"]
+    assert all(row.budget in {1.0, 150_000_000.0} and row.value > 0 for row in rows)
 
 
 def test_the_memory_budget_is_350_million_bytes() -> None:

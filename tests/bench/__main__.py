@@ -7,14 +7,15 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tests.bench import build, change, crowd, images, start
+from tests.bench import build, change, crowd, images, plans, start
 from tests.bench.measure import Measure, keep, table
 from tests.e2e.platform import ROOT, Platform
 
 FILE = ROOT / ".cache" / "bench.json"
 BENCHES = (
-    "builds (slug, images); then a platform of each topology: its start from cold and from warm data, its memory and "
-    "CPU when idle; and in one process also a second lr up, thirty deployments under load, eight builds at once"
+    "the plan of a large source; builds (slug, images); then a platform of each topology: its start from cold and from "
+    "warm data, its memory and CPU when idle; and in one process also a second lr up, thirty deployments under load, "
+    "eight builds at once"
 )
 
 
@@ -47,7 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=f"Measures, in this order: {BENCHES}.")
     parser.add_argument("file", nargs="?", type=Path, default=FILE, help="where the numbers go as JSON")
     file: Path = parser.parse_args().file
-    built = [*told(asyncio.run(build.slug())), *told(images.images())]
+    built = [*told(plans.large_source()), *told(asyncio.run(build.slug())), *told(images.images())]
     measures = [*built, *measure("all", everything=True), *measure("split", everything=False)]
     sys.stdout.write(table(measures) + "\n")
     keep(measures, file)

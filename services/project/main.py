@@ -47,7 +47,7 @@ async def open_project(host: Host) -> AsyncIterator[Opened]:
         finder = Finder(kept.projects, kept.services)
         domains = Domains(RouterHostNames(host.peer("router")), kept.services, host.clock)
         servicer = ProjectServicer(
-            ProjectUseCases(kept, means, finder),
+            ProjectUseCases(kept, means, finder, sources),
             ServiceUseCases(kept, means, finder, domains),
             VariableUseCases(kept, means, finder, domains),
         )

@@ -12,9 +12,11 @@ from libs.kernel.ids import is_id, new_id
 from libs.scan.severity import policy_of
 from services.project.app.finding import Finder, unbound
 from services.project.app.ports import Kept, Means
+from services.project.app.sources import Sources
 from services.project.domain import names
 from services.project.domain.facts import EnvironmentCreated, ProjectCreated, ProjectDeleted, ServiceDeleted
 from services.project.domain.model import Environment, Project
+from services.project.domain.source import Source
 
 DEFAULT_PAGE: Final = 50
 LARGEST_PAGE: Final = 200
@@ -32,7 +34,8 @@ class FullProject:
 class ProjectUseCases:
     """What can be done with projects and environments."""
 
-    def __init__(self, kept: Kept, means: Means, finder: Finder) -> None:
+    def __init__(self, kept: Kept, means: Means, finder: Finder, sources: Sources) -> None:
+        self._sources = sources
         self._projects = kept.projects
         self._services = kept.services
         self._work = means.work
@@ -114,7 +117,7 @@ class ProjectUseCases:
             await self._facts.record(ProjectDeleted(project.id, project.workspace_id))
 
     async def create_environment(self, ctx: Ctx, project_id: str, name: str) -> Environment:
-        """Adds an environment in which every service is set up as in the first one; variables are not copied."""
+        """Adds an environment in which every service is set up as in the first, with its source; without variables."""
         unbound(ctx, "make an environment")
         async with self._work():
             project = await self._find.project(ctx, project_id, lock=True)
@@ -129,8 +132,18 @@ class ProjectUseCases:
             )
             await self._projects.add_environment(environment)
             await self._services.add_environment(environment, like=others[0])
+            await self._copy_sources(environment, like=others[0])
             await self._facts.record(EnvironmentCreated(environment.id, project.id, project.workspace_id, wanted))
         return environment
+
+    async def _copy_sources(self, environment: Environment, like: Environment) -> None:
+        """Each is saved anew: a password is sealed for its own place."""
+        workspaces = [environment.workspace_id]
+        there = {setup.service.id: setup for setup in await self._services.setups(environment.id, workspaces)}
+        for setup in await self._services.setups(like.id, workspaces):
+            source = await self._sources.load(setup)
+            if source != Source():
+                await self._sources.save(there[setup.service.id], source)
 
     async def list_environments(self, ctx: Ctx, project_id: str) -> Sequence[Environment]:
         """The project's environments, oldest first."""

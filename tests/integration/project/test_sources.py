@@ -57,6 +57,23 @@ async def test_a_source_is_set_shown_opened_by_services_only_and_cleared(api: Ap
     assert await sources.open(service) == source_pb2.OpenSourceResponse(source=source_pb2.Source())
 
 
+async def test_a_new_environment_has_the_sources_of_the_first_one_with_their_passwords(api: Api) -> None:
+    sources, project = Sources(api), await api.project()
+    service, other = await api.service(project), await api.service(project, "other")
+    first = await sources.set(
+        service, "pass-word", git_url="https://git.example/app", branch="main", watch_paths=["src/"], username="ada"
+    )
+    made = await api.call("CreateEnvironment", project_id=project.id, name="staging")
+    staging = made.environment.id
+    opened = await sources.call("OpenSource", DEPLOY, service_id=service.id, environment_id=staging)
+    assert opened.source == first
+    assert opened.password == "pass-word"
+    assert not (await sources.call("GetSource", service_id=other.id, environment_id=staging)).source.git_url
+    # From then on they are two.
+    await sources.call("ClearSource", service_id=service.id, environment_id=staging)
+    assert (await sources.open(service)).password == "pass-word"
+
+
 async def test_a_password_stays_with_its_host_and_name_and_goes_to_no_other(api: Api) -> None:
     sources, service = Sources(api), await api.service(await api.project())
     await sources.set(service, "pass-word", git_url="https://git.example/a", username="ada")

@@ -15,6 +15,7 @@ import pytest
 from libs.testing.eventually import eventually
 from tests.e2e.application import Application, copy_of
 from tests.e2e.platform import EMAIL, PASSWORD
+from tests.e2e.pusher import Pusher
 from tests.integration.build.githost import ENVIRONMENT, GitHost, Repository, git
 
 Make = Callable[..., Awaitable[Application]]
@@ -55,26 +56,6 @@ async def test_a_repository_is_deployed_its_commit_is_shown_and_a_push_that_chan
     await app.lr("redeploy", live["id"])
     newest = (await app.deployments())[0]
     assert (newest["state"], newest["snapshot_id"]) == ("active", live["snapshot_id"])
-
-
-class Pusher:
-    """A person with a repository of their own and the platform as a remote."""
-
-    def __init__(self, app: Application, folder: Path, password: str = "") -> None:
-        self.app = app
-        self.repository = Repository(folder)
-        address = f"127.0.0.1:{app.platform.port}/git/{app.project['name']}/{app.service['name']}.git"
-        self.url = f"http://any:{password or app.platform.token}@{address}"
-        git(folder, "remote", "add", "lightrail", self.url)
-
-    async def git(self, *arguments: str) -> tuple[int, str]:
-        """Runs git to its end; its exit code and all it said."""
-        process = await asyncio.create_subprocess_exec(
-            "git", *arguments, cwd=self.repository.folder, env=ENVIRONMENT,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        said, _ = await process.communicate()
-        return process.returncode or 0, said.decode()
 
 
 @pytest.fixture

@@ -96,6 +96,8 @@ class BareRepositories:
     limit: int
     clock: Clock
     _making: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # Where it was looked for what an earlier process had left.
+    _looked: set[Path] = field(default_factory=set)
 
     async def advertise(self, place: Place, *, push: bool, protocol: str) -> bytes:
         """What a client reads first."""
@@ -116,6 +118,9 @@ class BareRepositories:
         `kept` are the pushes whose own refs are still needed.
         """
         async with self._room(place, writable=True) as (room, folder):
+            if self._path(place) not in self._looked:
+                await self._forget_strays(room, kept)
+                self._looked.add(self._path(place))
             used = await asyncio.to_thread(_size, self._path(place))
             if used > QUOTA * self.limit // 2:
                 await self._clear(room, kept)
@@ -199,12 +204,16 @@ class BareRepositories:
             await self.git.pipe(room, ["sh", "-c", _FORGET, "sh", f"{INCOMING}{push_id}/", REPOSITORY], _unheard)
 
     async def _clear(self, room: Room, kept: Collection[str]) -> None:
-        """Drops what pushes left that ended without saying so, and all that no ref leads to."""
+        """Drops all that no branch, no tag and no push leads to."""
+        await self._forget_strays(room, kept)
+        # Younger objects may belong to a push under way.
+        await self.git.run(room, _WORK, "gc", "--quiet", f"--prune={UNUSED}")
+
+    async def _forget_strays(self, room: Room, kept: Collection[str]) -> None:
+        """Drops the refs of pushes that ended without saying so."""
         ran = await self.git.run(room, _WORK, "for-each-ref", "--format=%(refname:lstrip=2)", INCOMING)
         for push_id in {line.partition("/")[0] for line in ran.out.decode().split()}.difference(kept):
             await self.git.pipe(room, ["sh", "-c", _FORGET, "sh", f"{INCOMING}{push_id}/", REPOSITORY], _unheard)
-        # Younger objects may belong to a push under way.
-        await self.git.run(room, _WORK, "gc", "--quiet", f"--prune={UNUSED}")
 
     async def drop(self, service_id: str) -> None:
         """Removes a service's repositories; harmless when there are none."""

@@ -101,6 +101,19 @@ async def test_a_branch_that_moved_meanwhile_is_not_moved(bare: BareRepositories
     assert await moved(bare, second, third)
 
 
+async def test_what_a_push_left_whose_process_died_goes_with_the_next_one(
+    bare: BareRepositories, repository: Repository
+) -> None:
+    new = repository.commit("One", **{"a.txt": "1"})
+    data = body(repository, pkt.Command(pkt.ZERO, new, MAIN))
+    for push_id in ("psh_dead", "psh_alive"):
+        await pushed(bare, data, push_id)
+    made = bare.root / PLACE.service_id / f"{PLACE.environment_id}.git"
+    await pushed(replace(bare, _looked=set()), data, "psh_new", {"psh_alive"})
+    left = git(made, "-c", "safe.directory=*", "for-each-ref", "--format=%(refname)")
+    assert left.split() == ["refs/incoming/psh_alive/0", "refs/incoming/psh_new/0"]
+
+
 async def test_refs_are_moved_and_deleted_together_and_one_in_the_way_keeps_none_of_the_others(
     bare: BareRepositories, repository: Repository
 ) -> None:

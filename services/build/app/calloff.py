@@ -27,7 +27,7 @@ class CallOff:
         now = self.clock.now()
         async with self.work():
             if await self.builds.cancel(build.id, now, reason):
-                await self.log.close(build.id, now, reason)
+                await self.log.close(build, now, reason)
                 await self.facts.record(BuildCancelled(build.id, build.deployment_id, build.workspace_id))
         self.wakes.wake(build.id)
 
@@ -38,7 +38,7 @@ class CallOff:
         async with self.work():
             ended = await self.builds.supersede(deployment_id, service_id, environment_id, now, reason)
             for build in ended:
-                await self.log.close(build.id, now, reason)
+                await self.log.close(build, now, reason)
                 told = BuildCancelled(build.id, build.deployment_id, build.workspace_id, superseded_by=deployment_id)
                 await self.facts.record(told)
         for build in ended:

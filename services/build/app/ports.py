@@ -174,8 +174,8 @@ class Log(Protocol):
         """Adds a line of the platform's to a build that is queued; nothing when it is not."""
         ...
 
-    async def close(self, build_id: str, time: datetime, text: str) -> None:
-        """Adds the platform's last word after all other lines."""
+    async def close(self, build: Build, time: datetime, text: str) -> None:
+        """Adds the platform's last word after all other lines, to the stage that the build was at."""
         ...
 
     async def read(self, build_id: str, after: int, limit: int) -> list[LogLine]:

@@ -78,7 +78,7 @@ class Queue:
         async with self.work():
             ended = await self.builds.tired(tired, now, f"The build could not begin for {minutes}")
             for build in ended:
-                await self.log.close(build.id, now, build.reason)
+                await self.log.close(build, now, build.reason)
                 told = BuildFailed(build.id, build.deployment_id, build.workspace_id, build.reason)
                 await self.facts.record(told)
         for build in ended:

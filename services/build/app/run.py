@@ -108,7 +108,7 @@ class BuildRunner:
         async with self.work():
             build = await self.builds.give_up(build_id, MOST_ATTEMPTS, now, reason)
             if build is not None:
-                await self.log.close(build.id, now, f"Build failed: {reason}")
+                await self.log.close(build, now, f"Build failed: {reason}")
                 await self.facts.record(BuildFailed(build.id, build.deployment_id, build.workspace_id, reason))
         if build is not None:
             self.wakes.wake(build.id)

@@ -67,6 +67,11 @@ def stage_of(document: Mapping[str, Any]) -> Stage:
     )
 
 
+def under_way(stages: Sequence[Stage]) -> str:
+    """The stage that a build is at, before the scan beside it; empty: none."""
+    return next((one.name.value for one in reversed(stages) if one.state is StageState.RUNNING), "")
+
+
 def settled(stages: Sequence[Stage], now: datetime, reason: str) -> tuple[Stage, ...]:
     """The stages of a build that has ended: what ran has failed for this reason, what had not begun was skipped."""
     ended = []

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from libs.db import Database
 from services.build.app.ports import Lease
-from services.build.domain.model import LogLine
+from services.build.domain.model import Build, LogLine
+from services.build.domain.stages import under_way
 
 
 class PostgresLog:
@@ -53,9 +54,9 @@ class PostgresLog:
             if await tx.fetchval("select true from builds where id = $1 and state = 'queued' for update", build_id):
                 await self._last_word(build_id, time, "queue", text)
 
-    async def close(self, build_id: str, time: datetime, text: str) -> None:
+    async def close(self, build: Build, time: datetime, text: str) -> None:
         """Adds the platform's last word; called after the build's row was changed in the same transaction."""
-        await self._last_word(build_id, time, "publish", text)
+        await self._last_word(build.id, time, under_way(build.stages) or "queue", text)
 
     async def _last_word(self, build_id: str, time: datetime, step: str, text: str) -> None:
         await self._db.execute(

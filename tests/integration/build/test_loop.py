@@ -128,7 +128,8 @@ async def test_a_running_build_is_cancelled_within_two_seconds(world: World) -> 
         await eventually(lambda: world.builder.dirty == set())
     assert (await world.now(build)).state is BuildState.CANCELLED
     assert await world.told(build) == ["started", "cancelled"]
-    assert (await world.texts(build))[-1] == "The deployment does not need this build any more."
+    last = (await world.log.read(build.id, 0, 100))[-1]
+    assert (last.step, last.text) == ("build", "The deployment does not need this build any more.")
 
 
 async def test_a_cancelled_build_is_never_resurrected_by_a_late_end(world: World) -> None:

@@ -67,7 +67,7 @@ async def test_a_newer_deployment_ends_older_builds_of_its_pair_that_are_queued_
     await world.reactions.newer_queued(NEWER, "svc_a", "env_1")
     done = await world.now(older)
     assert (done.state, done.reason) == (BuildState.CANCELLED, f"Superseded by {NEWER} before it began.")
-    assert await world.texts(older) == [done.reason]
+    assert [(one.step, one.text) for one in await world.log.read(older.id, 0, 9)] == [("queue", done.reason)]
     assert await world.told(older) == ["cancelled"]
     assert {(await world.now(one)).state for one in (running, other)} == {BuildState.RUNNING, BuildState.QUEUED}
     # What is newer than the newcomer stays, whatever order the facts come in.

@@ -309,7 +309,7 @@ async def test_provenance_is_shown_to_those_who_may_see_the_build(caller: Caller
     request = build_pb2.GetProvenanceRequest(artifact_digest=digest)
     with pytest.raises(NotFound):
         await caller.peer.call(stub.GetProvenance, request, member("wsp_3"))
-    with pytest.raises(Invalid, match="made no artifact"):
+    with pytest.raises(Invalid, match="has no artifact: it is in the state “failed”"):
         await caller.peer.call(stub.GetProvenance, build_pb2.GetProvenanceRequest(build_id=failed.id), member("wsp_1"))
 
 

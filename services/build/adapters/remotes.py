@@ -31,6 +31,7 @@ _SSH: Final = (
     " -o ServerAliveCountMax=4 -o ForwardAgent=no -o ClearAllForwardings=yes -o ControlMaster=no"
     f" -o UserKnownHostsFile={KEYS}/{_KNOWN} -o IdentityFile={KEYS}/{_KEY}"
 )
+_CLOSED: Final = ("could not read username", "authentication failed", "error: 403")
 _MISSING: Final = (
     ("not found", "does not appear to be a git repository"),
     "There is no repository at {url}, or it is not shown to this platform.",
@@ -56,7 +57,7 @@ _REFUSALS: Final = {
     ),
     False: (
         (
-            ("could not read username", "authentication failed", "error: 403"),
+            _CLOSED,
             "{url} is not open to everyone, or does not exist.",
             "Set a user name and a token with lr source set, or use ssh with a deploy key: lr source key",
         ),
@@ -111,13 +112,18 @@ class Remotes:
         if literal(url.host) is None:
             shown = ",".join(f"[{one}]" if ":" in one else one for one in addresses)
             settings["http.curloptResolve"] = f"{url.host}:{url.port}:{shown}"
-        if secrets.password is not None and repo_url(secrets.url).origin == url.origin:
+        if secrets.password is not None and _opened(url, secrets):
             basic = base64.b64encode(f"{secrets.username or 'git'}:{secrets.password.reveal()}".encode()).decode()
             settings[f"http.{url.scheme}://{_authority(url)}/.extraHeader"] = f"Authorization: Basic {basic}"
         if self.authorities is not None:
             settings["http.sslCAInfo"] = _CA
             mounts = [*mounts, Mount(self.authorities, _CA)]
         return Room(owner, mounts, settings, network=True)
+
+
+def _opened(url: RepoUrl, secrets: SourceSecrets) -> bool:
+    """Whether there is a password for this host."""
+    return url.scheme != "ssh" and secrets.password is not None and repo_url(secrets.url).origin == url.origin
 
 
 def alias(url: RepoUrl) -> str:
@@ -150,9 +156,14 @@ def passing(ran: Ran) -> bool:
     return not ran.exit.timed_out and any(word in said for word in _PASSING)
 
 
-def refused(url: RepoUrl, ran: Ran) -> BuildFault:
+def refused(url: RepoUrl, ran: Ran, secrets: SourceSecrets) -> BuildFault:
     """What a failed fetch means for the service's owner."""
     said = ran.err.lower()
+    if _opened(url, secrets) and any(word in said for word in _CLOSED):
+        return BuildFault(
+            f"{url} does not accept the user name and the token of this service, or does not exist.",
+            hint="Set others: lr source set --username NAME --password-stdin",
+        )
     for words, sentence, hint in _REFUSALS[url.scheme == "ssh"]:
         if any(word in said for word in words):
             shown = sentence.format(url=url, host=alias(url), path=url.path, complaint=ran.complaint)

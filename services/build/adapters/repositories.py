@@ -168,7 +168,7 @@ class GitRepositories:
         wanted = [ref] if ref.startswith("refs/") else [f"{HEADS}{ref}", f"{TAGS}{ref}"] if ref else ["HEAD"]
         ran = await self._remote(visit, url, "ls-remote", "--quiet", "--", str(url), *wanted)
         if not ran.good:
-            raise refused(url, ran)
+            raise refused(url, ran, visit.secrets)
         there = {line.partition("\t")[2] for line in ran.out.decode("utf-8", "replace").splitlines()}
         found = next((name for name in wanted if name in there), None)
         if found is None:
@@ -178,7 +178,7 @@ class GitRepositories:
             raise BuildFault(f"{url} has {what}.")
         ran = await self._remote(visit, url, f"--git-dir={repo}", *_FETCH, "--depth=1", "--", str(url), found)
         if not ran.good:
-            raise refused(url, ran)
+            raise refused(url, ran, visit.secrets)
         return "FETCH_HEAD"
 
     async def _search(self, visit: _Visit, repo: str, url: RepoUrl, ref: str) -> str:
@@ -187,7 +187,7 @@ class GitRepositories:
         everything = (f"+{HEADS}*:refs/found/heads/*", f"+{TAGS}*:refs/found/tags/*")
         ran = await self._remote(visit, url, f"--git-dir={repo}", *_FETCH, "--", str(url), *everything)
         if not ran.good:
-            raise refused(url, ran)
+            raise refused(url, ran, visit.secrets)
         found = await self.git.run(
             visit.room, f"--git-dir={repo}", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"
         )

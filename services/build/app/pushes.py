@@ -18,6 +18,7 @@ from libs.kernel.context import Ctx
 from libs.kernel.errors import Failure
 from libs.kernel.ids import new_id
 from services.build.app.ports import Builds, Log
+from services.build.domain.model import BuildState
 from services.build.domain.push import Push, PushState, deploys, refusal, verdict
 
 # Seconds between two looks at a deployment, and after which a silent line is told that it is alive.
@@ -233,7 +234,7 @@ class Pushes:
             age = (self.clock.now() - push.created_at).total_seconds()
             return PushState.REFUSED if age > FORGOTTEN and push.id not in self._here else PushState.PENDING
         build = await self.builds.of_deployment(push.deployment_id, None)
-        return verdict(build.state if build else None, (await self.deployments.standing(push.deployment_id)).state)
+        return verdict(build, (await self.deployments.standing(push.deployment_id)).state)
 
     async def _deploy(
         self, ctx: Ctx, place: Place, push_id: str, wish: pkt.Command, wrong: dict[str, str]
@@ -260,7 +261,8 @@ class Pushes:
         async for said in self._story(deployment_id):
             yield said
         if await self._ended(push_id) is not PushState.ACCEPTED:
-            wrong[wish.ref] = "the build failed"
+            build = await self.builds.of_deployment(deployment_id, None)
+            wrong[wish.ref] = "the build failed" if build and build.state is BuildState.FAILED else "it was not built"
 
     async def _enter(self, push: Push) -> Push | None:
         """Keeps a push; gives the one that is in its way instead.

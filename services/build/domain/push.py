@@ -10,7 +10,7 @@ from typing import Final
 from libs.git.pkt import ZERO, Command
 from libs.git.refs import HEADS, TAGS, branch_of, ref_name
 from libs.kernel.errors import Invalid
-from services.build.domain.model import BuildState
+from services.build.domain.model import Build, BuildState
 
 # Branches that are deployed while no branch is set.
 USUAL: Final = ("main", "master")
@@ -61,18 +61,17 @@ def deploys(wish: Command, branch: str) -> bool:
     return bool(name) and (name == branch if branch else name in USUAL)
 
 
-def verdict(build: BuildState | None, deployment: str) -> PushState:
-    """What becomes of a push, by its build's state and its deployment's; pending while that is open.
+def verdict(build: Build | None, deployment: str) -> PushState:
+    """What becomes of a push, by its build and its deployment's state; pending while that is open.
 
-    The branch moves when the build succeeded, or when there was nothing to build.
+    The branch moves when the build succeeded, or found nothing to build; not when another one took its place.
     """
-    if build is BuildState.SUCCEEDED or deployment == "skipped":
+    if build is not None and build.state is BuildState.SUCCEEDED:
         return PushState.ACCEPTED
-    if build in (BuildState.FAILED, BuildState.CANCELLED) and deployment in _OVER:
-        return PushState.REFUSED
-    if build is None and deployment in _OVER:
-        return PushState.REFUSED
-    return PushState.PENDING
+    if deployment not in _OVER or (build is not None and not build.state.final):
+        return PushState.PENDING
+    began = build is not None and build.attempt > 0
+    return PushState.ACCEPTED if deployment == "skipped" and began else PushState.REFUSED
 
 
-_OVER: Final = frozenset({"failed", "crashed", "removing", "removed", "unknown"})
+_OVER: Final = frozenset({"failed", "crashed", "removing", "removed", "skipped", "unknown"})

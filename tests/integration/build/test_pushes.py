@@ -19,7 +19,7 @@ from libs.testing.eventually import eventually
 from libs.testing.faults import Faulty, Plan, repeats_harmlessly, survives_failure_at_every_step
 from services.build.app.pushes import Place, Pushes, Standing
 from services.build.app.reactions import Wanted
-from services.build.domain.model import BuildState
+from services.build.domain.model import Build, BuildState
 from services.build.domain.push import Push, PushState, verdict
 from services.build.domain.source import GitWish
 from services.build.loops.pushes import PushLoop
@@ -273,15 +273,26 @@ async def test_what_deploy_refuses_is_told_to_the_pusher(party: Party) -> None:
     assert await party.ledger.pending() == []
 
 
+def built(state: BuildState, *, attempt: int = 1) -> Build:
+    now = SystemClock().now()
+    return Build("bld_1", "wsp_1", "prj_1", "svc_1", "env_1", "dep_1", "", state, now, attempt=attempt)
+
+
 def test_a_push_is_open_until_its_build_and_its_deployment_say_the_same() -> None:
     assert verdict(None, "queued") is PushState.PENDING
-    assert verdict(BuildState.RUNNING, "building") is PushState.PENDING
-    assert verdict(BuildState.FAILED, "building") is PushState.PENDING
-    assert verdict(BuildState.FAILED, "failed") is PushState.REFUSED
-    assert verdict(BuildState.CANCELLED, "skipped") is PushState.ACCEPTED
-    assert verdict(BuildState.CANCELLED, "removed") is PushState.REFUSED
-    assert verdict(BuildState.SUCCEEDED, "crashed") is PushState.ACCEPTED
+    assert verdict(built(BuildState.RUNNING), "building") is PushState.PENDING
+    assert verdict(built(BuildState.FAILED), "building") is PushState.PENDING
+    assert verdict(built(BuildState.RUNNING), "removed") is PushState.PENDING
+    assert verdict(built(BuildState.FAILED), "failed") is PushState.REFUSED
+    assert verdict(built(BuildState.CANCELLED), "removed") is PushState.REFUSED
+    assert verdict(built(BuildState.SUCCEEDED), "crashed") is PushState.ACCEPTED
     assert verdict(None, "removed") is PushState.REFUSED
+
+
+def test_a_push_that_found_nothing_to_build_is_taken_and_one_whose_place_was_taken_is_not() -> None:
+    assert verdict(built(BuildState.CANCELLED), "skipped") is PushState.ACCEPTED
+    assert verdict(built(BuildState.CANCELLED, attempt=0), "skipped") is PushState.REFUSED
+    assert verdict(None, "skipped") is PushState.REFUSED
 
 
 Parts = tuple[Callable[[], Awaitable[object]], Callable[[], Awaitable[object]]]

@@ -228,6 +228,9 @@ async def test_https_is_checked_and_a_password_goes_to_its_own_host_alone(
         fetcher.remotes = Remotes(("http", "https"), HERE, authority)
         with pytest.raises(BuildFault, match="not open to everyone"):
             await fetcher.fetch(GitWish(secure.url("app"), "main"))
+        wrong = SourceSecrets(secure.url("app"), "ada", Secret("wrong"))
+        with pytest.raises(BuildFault, match="does not accept the user name and the token"):
+            await fetcher.fetch(GitWish(secure.url("app"), "main"), wrong)
         assert (await fetcher.fetch(GitWish(secure.url("app"), "main"), secrets)).commit.author == "Ada"
         await fetcher.fetch(GitWish(host.url("app"), "main"), secrets)
         assert {shown for _, shown in host.seen} == {""}

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+import pytest
+
 from libs.db import Database
 from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan, PlanSettings, Step
@@ -14,7 +16,7 @@ from services.build.app.building import ScanReport
 from services.build.app.ports import Job, Output
 from services.build.app.run import LEASE
 from services.build.domain.model import Build, BuildState
-from tests.integration.build.world import World, running
+from tests.integration.build.world import ToldBuilt, World, running
 
 ORDER = ["fetch", "detect", "scan", "build", "test", "publish"]
 
@@ -151,23 +153,45 @@ async def test_a_stage_that_took_too_long_is_the_one_that_failed(db: Database) -
     assert (await states(world, build))["publish"] == "skipped"
 
 
-async def test_nothing_of_a_cancelled_build_is_under_way(world: World) -> None:
-    begun = asyncio.Event()
+@pytest.mark.parametrize("stage", ["fetch", "scan", "build", "test", "publish"])
+async def test_a_build_is_cancelled_within_two_seconds_at_every_stage_and_nothing_of_it_is_under_way(
+    db: Database, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, stopped = asyncio.Event(), asyncio.Event()
 
-    async def forever(_job: Job, _plan: BuildPlan, _output: Output) -> None:
+    async def forever(*_anything: object) -> None:
         begun.set()
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
 
-    world.builder.script = forever
+    scanner = ToldScanner()
+    world = World(db, SystemClock(), scanner=scanner)
+    world.projects.told = PlanSettings(test_command="make test")
+    if stage == "scan":
+        scanner.script = forever
+    elif stage == "build":
+        world.builder.script = forever
+    elif stage == "test":
+        world.builder.tested = forever
+    else:
+        monkeypatch.setattr(*{"fetch": (world.builder, "fetch"), "publish": (ToldBuilt, "publish")}[stage], forever)
     build = await world.request()
     async with running(world.drive()):
-        await begun.wait()
-        assert (await states(world, build))["build"] == "running"
-        await world.call_off(build, "Cancelled.")
-        assert (await states(world, build))["build"] == "failed"
-        await eventually(lambda: world.builder.stopped == 1, within=2.0)
-    assert (await details(world, build))["build"] == "Cancelled."
-    assert (await states(world, build))["publish"] == "skipped"
+        await asyncio.wait_for(begun.wait(), 10)
+        assert (await states(world, build))[stage] == "running"
+        await world.call_off(await world.now(build), "Cancelled.")
+        assert (await states(world, build))[stage] == "failed"
+        await asyncio.wait_for(stopped.wait(), 2.0)
+        await eventually(lambda: world.builder.dirty == set())
+    assert (await details(world, build))[stage] == "Cancelled."
+    assert set((await states(world, build)).values()).isdisjoint({"running", "pending"})
+    last = (await world.log.read(build.id, 0, 100))[-1]
+    assert last.text == "Cancelled."
+    # A scan runs beside something else, which is what the build was at.
+    assert last.step == stage or (stage == "scan" and last.step in {"build", "test"})
+    assert await world.told(build) == ["started", "cancelled"]
 
 
 async def test_a_build_begun_again_shows_the_stages_of_its_last_attempt(db: Database, clock: VirtualClock) -> None:

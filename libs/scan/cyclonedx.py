@@ -44,8 +44,12 @@ def document(inventory: Inventory, *, name: str, version: str = "") -> dict[str,
     }
     if notes or files:
         told["properties"] = [*files, *notes]
+    known = {package.purl for package in inventory.packages}
+    edges = [(package.purl, [one for one in package.needs if one in known]) for package in inventory.packages]
+    graph = [{"ref": ref, "dependsOn": needs} for ref, needs in edges if needs]
     return _sealed(
         {
+            **({"dependencies": graph} if graph else {}),
             "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
             "bomFormat": "CycloneDX",
             "specVersion": "1.6",

@@ -161,4 +161,5 @@ def _merged(one: Package, other: Package) -> Package:
         licences=one.licences or other.licences,
         development=one.development and other.development,
         found_in=min(places, default=""),
+        needs=tuple(sorted({*one.needs, *other.needs})),
     )

@@ -23,6 +23,8 @@ class Package:
     development: bool = False
     # The file that told of it.
     found_in: str = ""
+    # Package URLs of what it asks for, sorted, where the file says which packages those are.
+    needs: tuple[str, ...] = ()
 
     @property
     def full_name(self) -> str:

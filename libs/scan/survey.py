@@ -35,7 +35,16 @@ class Surveyed:
         """As plain JSON values."""
         return {
             "packages": [
-                [one.kind, one.namespace, one.name, one.version, list(one.licences), one.development, one.found_in]
+                [
+                    one.kind,
+                    one.namespace,
+                    one.name,
+                    one.version,
+                    list(one.licences),
+                    one.development,
+                    one.found_in,
+                    list(one.needs),
+                ]
                 for one in self.inventory.packages
             ],
             "read": list(self.inventory.files),
@@ -137,8 +146,8 @@ def asked_policy(manifest: bytes) -> Policy | None:
 def surveyed_of(document: Mapping[str, Any]) -> Surveyed:
     """What `document()` described."""
     packages = tuple(
-        Package(kind, namespace, name, version, tuple(licences), development, found_in)
-        for kind, namespace, name, version, licences, development, found_in in document["packages"]
+        Package(kind, namespace, name, version, tuple(licences), development, found_in, tuple(needs))
+        for kind, namespace, name, version, licences, development, found_in, needs in document["packages"]
     )
     secrets = Secrets(
         State.DONE,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from libs.plans.nodejs.json5 import plain_json
@@ -16,6 +17,9 @@ from libs.scan.locks.reading import Unreadable, package, table, text, words
 from libs.scan.package import Package
 
 _MODULES: Final = "node_modules/"
+# Characters of a path; nothing that npm wrote is nested deeper.
+_LONGEST: Final = 1000
+_ASKS: Final = ("dependencies", "optionalDependencies", "peerDependencies")
 _LOCAL: Final = ("file:", "link:", "workspace:", "portal:")
 _QUOTED: Final = re.compile(r'^"?([^"]{1,600})"?$')
 # Version 5 writes /@scope/name/1.2.3_peer@4.5.6, later ones /@scope/name@1.2.3(peer@4.5.6) or without the slash.
@@ -30,6 +34,7 @@ def package_lock(content: str) -> Iterator[Package]:
     if not packages:
         yield from _nested(table(lock.get("dependencies")))
         return
+    found: dict[str, Package] = {}
     for path, entry in packages.items():
         told = table(entry)
         if _MODULES not in path or told.get("link"):
@@ -37,7 +42,26 @@ def package_lock(content: str) -> Iterator[Package]:
         name = text(told.get("name")) or path.rpartition(_MODULES)[2]
         development = bool(told.get("dev") or told.get("devOptional"))
         licences = words(told.get("license"))
-        yield from package("npm", name, text(told.get("version")), licences=licences, development=development)
+        for one in package("npm", name, text(told.get("version")), licences=licences, development=development):
+            found[path] = one
+    for path, one in found.items():
+        if len(path) > _LONGEST:
+            yield one
+            continue
+        places = (_place(packages, path, name) for part in _ASKS for name in table(packages[path].get(part)))
+        needs = {found[place].purl for place in places if place in found} - {one.purl}
+        yield replace(one, needs=tuple(sorted(needs)))
+
+
+def _place(packages: Mapping[str, Any], path: str, name: str) -> str:
+    """Where Node finds the package that one at `path` asks for: beside its own, or further up; empty: nowhere."""
+    while True:
+        place = f"{path}/{_MODULES}{name}".lstrip("/")
+        if place in packages:
+            return place
+        if not path:
+            return ""
+        path = path.rpartition(_MODULES)[0].rstrip("/")
 
 
 def _nested(dependencies: Any) -> Iterator[Package]:  # noqa: ANN401 - from JSON

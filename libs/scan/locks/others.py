@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from libs.scan.locks.javascript import read_object
 from libs.scan.locks.pythonic import read_toml
-from libs.scan.locks.reading import package, rows, table, text, words
+from libs.scan.locks.reading import joined, package, rows, table, text, words
 from libs.scan.package import Package
 
 _GO_SUM: Final = re.compile(r"^(\S{1,300}) (v\S{1,200}) h1:")
@@ -71,9 +71,16 @@ def composer_lock(content: str) -> Iterator[Package]:
 
 def cargo_lock(content: str) -> Iterator[Package]:
     """Cargo.lock; a package without a source is the user's own."""
-    for entry in rows(read_toml(content).get("package")):
+    yield from joined(_crates(rows(read_toml(content).get("package"))))
+
+
+def _crates(entries: list[Mapping[str, Any]]) -> Iterator[tuple[Package, list[tuple[str, str]]]]:
+    for entry in entries:
         if text(entry.get("source")):
-            yield from package("cargo", text(entry.get("name")), text(entry.get("version")))
+            # "name", "name 1.2.3" when there are several, or both and where it comes from.
+            wanted = [(*one.split(" ", 2), "")[:2] for one in words(entry.get("dependencies"))]
+            for one in package("cargo", text(entry.get("name")), text(entry.get("version"))):
+                yield one, [(name, version) for name, version in wanted]
 
 
 def mix_lock(content: str) -> Iterator[Package]:

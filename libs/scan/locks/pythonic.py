@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from libs.scan.locks.javascript import read_object
-from libs.scan.locks.reading import Unreadable, package, rows, table, text, words
+from libs.scan.locks.reading import Unreadable, joined, package, rows, table, text, words
 from libs.scan.package import Package
 
 _PINNED: Final = re.compile(
     r"^([A-Za-z0-9][A-Za-z0-9._-]{0,200})(?:\[[^\]]{0,200}\])?\s{0,20}={2,3}\s{0,20}([^\s;,#\\*]{1,100})"
 )
+_NAME: Final = re.compile(r"^\s{0,20}([A-Za-z0-9][A-Za-z0-9._-]{0,200})")
 _OWN: Final = frozenset({"virtual", "editable", "directory", "workspace", "path"})
 
 
@@ -26,14 +27,29 @@ def requirements(content: str) -> Iterator[Package]:
 
 def toml_lock(content: str) -> Iterator[Package]:
     """uv.lock, poetry.lock, pdm.lock (tables “package”) and pylock.toml (“packages”)."""
-    lock = read_toml(content)
+    yield from joined(_toml_entries(read_toml(content)))
+
+
+def _toml_entries(lock: Mapping[str, Any]) -> Iterator[tuple[Package, list[tuple[str, str]]]]:
     for entry in [*rows(lock.get("package")), *rows(lock.get("packages"))]:
         source = table(entry.get("source"))
         if _OWN & (source.keys() | entry.keys()) or text(source.get("type")) == "directory":
             continue
         groups = words(entry.get("groups"))
         development = text(entry.get("category")) == "dev" or (bool(groups) and groups == ("dev",))
-        yield from package("pypi", text(entry.get("name")), text(entry.get("version")), development=development)
+        for one in package("pypi", text(entry.get("name")), text(entry.get("version")), development=development):
+            yield one, _wanted(entry.get("dependencies"))
+
+
+def _wanted(dependencies: object) -> list[tuple[str, str]]:
+    """Poetry's table by name, PDM's requirements, and uv's tables; what only an extra asks for is left out."""
+    if isinstance(dependencies, dict):
+        return [(name, "") for name, told in dependencies.items() if not table(told).get("optional")]
+    required = (_NAME.match(one) for one in words(dependencies))
+    return [
+        *((found[0], "") for found in required if found),
+        *((text(one.get("name")), text(one.get("version"))) for one in rows(dependencies)),
+    ]
 
 
 def pipfile_lock(content: str) -> Iterator[Package]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from libs.scan.package import Package, scoped
@@ -44,6 +45,27 @@ def package(
     namespace, last = scoped(kind, name)
     if last and version and _plain(name) and _plain(version):
         yield Package(kind, namespace, last, version, licences, development)
+
+
+def joined(found: Iterable[tuple[Package, Iterable[tuple[str, str]]]]) -> Iterator[Package]:
+    """Each package with what it asks for, by name and version (empty: the only one of this name)."""
+    told = [(one, list(wanted)) for one, wanted in found]
+    known: dict[str, dict[str, str]] = {}
+    for one, _ in told:
+        known.setdefault(_key(one.full_name), {})[one.version] = one.purl
+    for one, wanted in told:
+        needs = {_meant(known.get(_key(name), {}), version) for name, version in wanted} - {"", one.purl}
+        yield replace(one, needs=tuple(sorted(needs)))
+
+
+def _meant(versions: Mapping[str, str], version: str) -> str:
+    if version:
+        return versions.get(version, "")
+    return next(iter(versions.values())) if len(versions) == 1 else ""
+
+
+def _key(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
 
 
 def _plain(word: str) -> bool:

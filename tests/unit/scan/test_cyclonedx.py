@@ -59,6 +59,16 @@ def test_licences_development_and_notes_fit_the_schema_too(validator: JsonStrict
     assert libraries(whole) == 4
 
 
+def test_what_asks_for_what_is_told_of_packages_in_the_list_alone(validator: JsonStrictValidator) -> None:
+    top = Package("npm", "", "a", "1", needs=("pkg:npm/b@1", "pkg:npm/elsewhere@1"))
+    again = Package("npm", "", "a", "1", needs=("pkg:npm/c@1",))
+    others = [Package("npm", "", name, "1") for name in "bc"]
+    whole = document(inventory_of([top, again, *others], [], []), name="shop")
+    assert whole["dependencies"] == [{"ref": "pkg:npm/a@1", "dependsOn": ["pkg:npm/b@1", "pkg:npm/c@1"]}]
+    assert faults(validator, whole) is None
+    assert "dependencies" not in document(inventory_of(others, [], []), name="shop")
+
+
 def test_the_same_packages_in_any_order_give_the_same_bytes_and_others_another_number() -> None:
     one, other = Package("npm", "", "a", "1"), Package("npm", "", "b", "1")
     first = document(inventory_of([one, other], [], []), name="shop")

@@ -48,6 +48,58 @@ def test_package_lock_3_names_scopes_aliases_and_nested_versions_but_no_folders_
     assert (babel.licences, babel.development, babel.found_in) == (("MIT",), True, "web/package-lock.json")
 
 
+def needs(path: str, text: str) -> dict[str, list[str]]:
+    """Name and version of each package with those of what it asks for."""
+    packages = read({path: text}).packages
+    return {short(one.purl): [short(other) for other in one.needs] for one in packages if one.needs}
+
+
+def short(purl: str) -> str:
+    return purl.partition("/")[2]
+
+
+def test_package_lock_says_which_version_each_package_gets() -> None:
+    lock = {
+        "lockfileVersion": 3,
+        "packages": {
+            "": {"dependencies": {"a": "*"}},
+            "node_modules/a": {"version": "1.0.0", "dependencies": {"b": "^2", "c": "*", "gone": "*"}},
+            "node_modules/a/node_modules/b": {"version": "2.0.0", "peerDependencies": {"a": "*"}},
+            "node_modules/b": {"version": "1.0.0"},
+            "node_modules/c": {"version": "1.0.0", "optionalDependencies": {"b": "*", "c": "*"}},
+            "packages/web/node_modules/d": {"version": "1.0.0", "dependencies": {"b": "*"}},
+        },
+    }
+    assert needs("package-lock.json", json.dumps(lock)) == {
+        "a@1.0.0": ["b@2.0.0", "c@1.0.0"],
+        "b@2.0.0": ["a@1.0.0"],
+        "c@1.0.0": ["b@1.0.0"],
+        "d@1.0.0": ["b@1.0.0"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "asks"),
+    [
+        ("uv.lock", 'dependencies = [{ name = "click" }, { name = "Jinja2", marker = "x" }, { name = "gone" }]'),
+        ("poetry.lock", '[package.dependencies]\nclick = ">=8"\nJinja2 = { version = "*" }\nw = {optional = true}'),
+        ("pdm.lock", 'dependencies = ["click>=8.1.3", "jinja2 ; python_version > \'3\'"]'),
+    ],
+)
+def test_locks_of_python_say_what_each_package_asks_for(file: str, asks: str) -> None:
+    others = "".join(f'[[package]]\nname = "{name}"\nversion = "1"\n' for name in ("click", "jinja2", "w"))
+    assert needs(file, f'{others}[[package]]\nname = "flask"\nversion = "3"\n{asks}\n') == {
+        "flask@3": ["click@1", "jinja2@1"]
+    }
+
+
+def test_cargo_lock_names_the_version_when_there_are_several() -> None:
+    entry = '[[package]]\nname = "{}"\nversion = "{}"\nsource = "registry+https://r"\n'
+    lock = "".join(entry.format(*one) for one in [("rand", "1"), ("rand", "2"), ("libc", "1"), ("top", "1")])
+    lock += 'dependencies = ["rand 2", "libc 1 (registry+https://r)", "rand"]\n'
+    assert needs("Cargo.lock", lock) == {"top@1": ["libc@1", "rand@2"]}
+
+
 def test_package_lock_1_is_read_to_its_depths() -> None:
     lock = {
         "lockfileVersion": 1,

@@ -37,6 +37,7 @@ def test_it_needs_nothing_but_python_and_finds_what_the_directory_holds(tmp_path
     found = surveyed_of(json.loads(told.stdout))
     assert found == survey_directory(source)
     assert len(found.inventory.packages) > 50
+    assert any(one.needs for one in found.inventory.packages)
 
 
 def test_links_devices_and_folders_are_passed_over(tmp_path: Path) -> None:

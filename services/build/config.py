@@ -140,7 +140,7 @@ class Settings:
         "LIGHTRAIL_BUILD_CACHE_BYTES",
         default=Bytes(5 * GIB),
         parse=parse_bytes,
-        doc="what the download caches of package managers may take, all workspaces together",
+        doc="what download caches of package managers and buildah's layers may take, all workspaces together",
     )
     disk_high: int = setting(
         "LIGHTRAIL_DISK_HIGH_PERCENT",

@@ -40,7 +40,7 @@ from services.build.adapters.images.engine import Engine
 from services.build.adapters.images.recipes import Kitchen, platform_of
 from services.build.adapters.images.registry import Registry
 from services.build.adapters.images.rooms import Rooms
-from services.build.adapters.images.stores import BuildahImages, EngineImages
+from services.build.adapters.images.stores import BuildahCaches, BuildahImages, EngineImages
 from services.build.adapters.machine import ThisMachine
 from services.build.adapters.projects import PeerProjects
 from services.build.adapters.registries import Registries, read_registries
@@ -273,6 +273,7 @@ def collector(on: Ground, machine: ThisMachine, builder: ChosenBuilder) -> Colle
             low_percent=min(settings.disk_low, settings.disk_high),
         ),
         images=builder.stores,
+        builders=builder.caches,
     )
 
 
@@ -363,6 +364,7 @@ def chosen_builder(settings: Settings, host: Host, slug: SlugBuilder) -> ChosenB
         runs_images=RUNS_IMAGES,
         own_secrets=registry.secrets if registry else frozenset(),
         stores=(EngineImages(docker.engine, kitchen.platform), BuildahImages(buildah, kitchen.platform)),
+        caches=(BuildahCaches(buildah),),
     )
 
 

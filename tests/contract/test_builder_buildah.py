@@ -17,8 +17,9 @@ from libs.kernel.units import MIB
 from libs.plans.faults import BuildFault
 from libs.sandbox.mounts import mounts_below
 from services.build.adapters.images.buildah import BuildahBuilder
+from services.build.adapters.images.kept import is_layer
 from services.build.adapters.images.registry import Registry
-from services.build.adapters.images.stores import BuildahImages
+from services.build.adapters.images.stores import BuildahCaches, BuildahImages
 from services.build.domain.model import Artifact
 from tests.contract.builder_suite import *  # noqa: F403 - the suite's tests run here
 from tests.contract.engines import require
@@ -90,6 +91,49 @@ async def workshop(
     for number in range(9):
         await builder.clean(f"bld_{number}")
     assert not json.loads((await builder.ask("containers", "--json")).out or "[]")
+
+
+async def test_layers_kept_for_the_next_build_go_least_recently_used_first_and_names_stay(workshop: Workshop) -> None:
+    assert isinstance(workshop.store, BuildahImages)
+    builder = workshop.store.builder
+    caches = BuildahCaches(builder)
+    for cache in await caches.measure():
+        assert await caches.remove(cache)
+    assert await caches.measure() == []
+    sources = [{"main.py": f"print({number})\n"} for number in (1, 2)]
+    commands = [f"head -c {size} /dev/urandom > junk" for size in (3_000_000, 1_000_000)]
+    made = []
+    for which in (0, 1, 0):
+        artifact = await workshop.build(sources[which], build_command=commands[which])
+        assert artifact.image
+        made.append(artifact.image.reference)
+    assert any("cached" in text for text in workshop.heard.texts("build"))
+
+    first, second = [cache for cache in await caches.measure() if is_layer(cache)]
+    # The first source's layers were taken over last.
+    assert 1_000_000 <= first.size_bytes < 2_500_000
+    assert 3_000_000 <= second.size_bytes < 4_500_000
+    async with builder.shelf.shared():
+        assert not await caches.remove(first), "somebody builds"
+    assert await caches.remove(first)
+    assert await caches.remove(first), "twice is harmless"
+    assert [cache.name for cache in await caches.measure() if is_layer(cache)] == [second.name]
+    assert all([await builder.identify(name) for name in made]), "named images stay"
+    await workshop.build(sources[0], build_command=commands[0])
+    assert any("cached" in text for text in workshop.heard.texts("build")), "what was used last is still there"
+
+
+async def test_folder_of_a_cache_mount_is_counted_and_goes(workshop: Workshop) -> None:
+    assert isinstance(workshop.store, BuildahImages)
+    caches = BuildahCaches(workshop.store.builder)
+    run = "RUN --mount=type=cache,id=of-a-test,target=/kept head -c 2000000 /dev/zero > /kept/file"
+    await workshop.build({"main.py": "print(1)\n"})
+    await workshop.build({"Dockerfile": f"FROM lightrail/debian:run\n{run}\n"})
+    mine = next(cache for cache in await caches.measure() if cache.name == "mount of-a-test")
+    assert mine.size_bytes == 2_000_000
+    assert abs((mine.used_at - workshop.site.clock.now()).total_seconds()) < 600
+    assert await caches.remove(mine)
+    assert not any(cache.name == mine.name for cache in await caches.measure())
 
 
 async def test_command_that_takes_more_memory_than_it_may_is_told_the_limit(

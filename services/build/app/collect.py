@@ -13,6 +13,7 @@ from libs.kernel.clock import Clock
 from libs.kernel.errors import NotFound
 from libs.kernel.units import GIB
 from services.build.app.keeping import (
+    BuilderCaches,
     Collected,
     Deployments,
     Disk,
@@ -43,7 +44,7 @@ class Window:
     count: int = 10
     days: int = 14
     log_days: int = 30
-    # All tools' caches together, in bytes.
+    # All caches together, those of tools and of builders of images, in bytes.
     cache_bytes: int = 5 * 1024**3
     # How long a build may take, in seconds: its blobs wait so long for their row.
     deadline: float = 20 * 60.0
@@ -65,6 +66,7 @@ class Report:
     blobs: Freed = field(default_factory=Freed)
     images: Freed = field(default_factory=Freed)
     caches: Freed = field(default_factory=Freed)
+    built: Freed = field(default_factory=Freed)
     uploads: Freed = field(default_factory=Freed)
     # Artifacts that deploy runs and build does not know; while there are any, no blob is removed.
     unknown: tuple[str, ...] = ()
@@ -86,7 +88,7 @@ class Report:
     @property
     def files(self) -> Freed:
         """Everything removed from the disk."""
-        return self.blobs + self.images + self.caches + self.uploads
+        return self.blobs + self.images + self.caches + self.built + self.uploads
 
 
 class _RehearsedError(Exception):
@@ -107,6 +109,7 @@ class Collector:
     clock: Clock
     window: Window
     images: Sequence[Images] = ()
+    builders: Sequence[BuilderCaches] = ()
     # One at a time, whoever asks.
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -148,8 +151,8 @@ class Collector:
 
     async def _harder(self, done: Report, surplus: int, *, dry_run: bool) -> Report:
         """Goes on until as much as is too much has gone; a rehearsal's rounds each count everything anew."""
-        kept = sum(cache.size_bytes for cache in await self.caches.measure())
-        missing = surplus - done.files.bytes + (done.caches.bytes if dry_run else 0)
+        kept = sum(cache.size_bytes for cache, _ in await self._caches())
+        missing = surplus - done.files.bytes + (done.caches.bytes + done.built.bytes if dry_run else 0)
         most = max(0, kept - missing)
         if kept < missing:
             # All caches are not enough: what is kept for days, and not for rollbacks, goes too.
@@ -163,9 +166,11 @@ class Collector:
         rows, marked, held = await (self._rehearsed(keep) if dry_run else self._rows(keep))
         # Deploy runs what build does not know: one of them lost data, and a blob may be needed that no row speaks of.
         unknown = {one.artifact_digest for one in keep.needed if one.running and one.artifact_digest} - marked
+        caches, built = await self._trim(cache_bytes, dry_run=dry_run)
         return replace(
             rows,
-            caches=await self._trim(cache_bytes, dry_run=dry_run),
+            caches=caches,
+            built=built,
             uploads=await self.caches.drop_cut_off(keep.uploaded_since, dry_run=dry_run),
             blobs=Freed() if unknown else await self._sweep(marked, dry_run=dry_run),
             images=Freed() if unknown else await self._drop_images(held, dry_run=dry_run),
@@ -226,13 +231,22 @@ class Collector:
                     freed += Freed(1, image.size_bytes)
         return freed
 
-    async def _trim(self, most: int, *, dry_run: bool) -> Freed:
-        freed = Freed()
-        for cache in over(await self.caches.measure(), most):
+    async def _trim(self, most: int, *, dry_run: bool) -> tuple[Freed, Freed]:
+        """What went of tools' caches, and of builders': of all together the least recently used."""
+        keepers = await self._caches()
+        tools, built = Freed(), Freed()
+        for cache in over((one for one, _ in keepers), most):
+            keeper = next(keeper for one, keeper in keepers if one is cache)
             # One that a build is using stays until the next collection.
-            if dry_run or await self.caches.remove(cache):
-                freed += Freed(1, cache.size_bytes)
-        return freed
+            if dry_run or await keeper.remove(cache):
+                tools += Freed(1, cache.size_bytes) if keeper is self.caches else Freed()
+                built += Freed(1, cache.size_bytes) if keeper is not self.caches else Freed()
+        return tools, built
+
+    async def _caches(self) -> list[tuple[Cache, BuilderCaches]]:
+        """Every cache with who keeps it."""
+        keepers: tuple[BuilderCaches, ...] = (self.caches, *self.builders)
+        return [(cache, keeper) for keeper in keepers for cache in await keeper.measure()]
 
 
 def explained(report: Report, window: Window) -> tuple[Collected, ...]:
@@ -249,6 +263,7 @@ def explained(report: Report, window: Window) -> tuple[Collected, ...]:
         ("blobs", report.blobs, "no source, artifact or dependency is made of them"),
         ("images", report.images, "their builds are forgotten, and no artifact consists of them"),
         ("downloads", report.caches, f"caches of tools above their cap, least recently used first{pressed}"),
+        ("image layers", report.built, f"kept by builders of images, above the cap as well{pressed}"),
         ("uploads", report.uploads, "cut off more than a day ago"),
     )
     return tuple(Collected(*row) for row in rows if row[1].count)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from services.build.app.ports import Freed
+from services.build.app.ports import Cache, Freed
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +165,16 @@ class Images(Protocol):
 
     async def remove(self, image: MadeImage) -> None:
         """Removes it under all of its names; harmless when it is gone or in use."""
+        ...
+
+
+class BuilderCaches(Protocol):
+    """What a builder of images keeps for the next build; of what is not this platform's alone it knows nothing."""
+
+    async def measure(self) -> list[Cache]:
+        """All of them, each with what is free once it and all less recently used ones have gone."""
+        ...
+
+    async def remove(self, cache: Cache) -> bool:
+        """Removes one; False while a build may be using it. Harmless when it is gone."""
         ...

@@ -55,6 +55,7 @@ class CollectLoop:
             blobs=report.blobs.count,
             images=report.images.count,
             caches=report.caches.count,
+            built=report.built.count,
             uploads=report.uploads.count,
             bytes=files.bytes,
         )

@@ -22,6 +22,7 @@ from libs.testing.clock import VirtualClock
 from libs.testing.faults import Plan, repeats_harmlessly, survives_failure_at_every_step
 from services.build.adapters.deployments import PeerDeployments
 from services.build.app.keeping import DiskUse, Needed
+from services.build.app.ports import Cache
 from services.build.domain.model import Layer
 from tests.integration.build.world import World
 from tests.integration.build.yard import DAY, TABLES, Yard
@@ -154,6 +155,42 @@ async def test_caches_over_their_cap_go_least_recently_used_first_but_not_those_
     assert [folder.exists() for folder in (busy, oldest, newer, newest)] == [True, False, True, True]
     assert report.caches.bytes == 100
     assert [folder.name for folder in (tmp_path / "build" / "cache").glob(".*")] == []
+
+
+class Builder:
+    """A builder of images that keeps layers in memory."""
+
+    def __init__(self, *kept: Cache) -> None:
+        self.kept = {cache.name: cache for cache in kept}
+        self.building = False
+
+    async def measure(self) -> list[Cache]:
+        return list(self.kept.values())
+
+    async def remove(self, cache: Cache) -> bool:
+        return not self.building and self.kept.pop(cache.name, cache) is cache
+
+
+async def test_layers_of_image_builders_and_tools_caches_share_one_cap(db: Database, tmp_path: Path) -> None:
+    yard = Yard(db, tmp_path, cache_bytes=250)
+    now = yard.clock.now()
+    old, new = (yard.cache("wsp_1", tool, 100, now - timedelta(days=days)) for tool, days in (("uv", 3), ("npm", 1)))
+    builder = Builder(*(Cache("", f"layer {days}", 100, now - timedelta(days=days)) for days in (4, 2, 0)))
+    yard.collector = replace(yard.collector, builders=(builder,))
+    builder.building = True
+    busy = await yard.collector.collect(dry_run=True)
+    assert (busy.caches.count, busy.built.count) == (1, 2)
+    assert (old.exists(), len(builder.kept)) == (True, 3), "a rehearsal removes nothing"
+    busy = await yard.collector.collect()
+    assert (busy.caches.count, busy.built.count) == (1, 0), "what a build uses stays until the next time"
+
+    builder.building = False
+    report = await yard.collector.collect()
+    assert (report.caches.count, report.built.count, report.built.bytes) == (0, 2, 200)
+    assert (old.exists(), new.exists(), set(builder.kept)) == (False, True, {"layer 0"})
+    row = next(row for row in yard.collector.told(report).items if row.what == "image layers")
+    assert row.freed.bytes == 200
+    assert "above the cap" in row.why
 
 
 async def test_uploads_that_were_cut_off_go_after_a_day(yard: Yard) -> None:

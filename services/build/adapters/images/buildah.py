@@ -18,6 +18,7 @@ from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
 from libs.plans.plan import BuildPlan
 from services.build.adapters.images.built import ImageBuilt, make, name_of, of_stack, stack_for
+from services.build.adapters.images.kept import Shelf
 from services.build.adapters.images.programs import Said, ask, follow
 from services.build.adapters.images.progress import Begun, Ended, Event, Line
 from services.build.adapters.images.recipes import Kitchen, Recipe
@@ -33,7 +34,8 @@ _STEP: Final = re.compile(r"^(?:\[\d+/\d+\] )?STEP \d+/\d+: (.*)$", re.DOTALL)
 _ERROR: Final = re.compile(r"^(?:Error: |error )building at STEP ", re.DOTALL)
 _CODE: Final = re.compile(r"exit status (\d+)")
 _OWN: Final = re.compile(r"^(\[\d+/\d+\] )?COMMIT |^--> |^Successfully tagged |^subprocess exited with|^[0-9a-f]{64}$")
-_CACHED: Final = "--> Using cache"
+_IMAGE: Final = re.compile(r"^[0-9a-f]{64}$")
+_CACHED: Final = "--> Using cache "
 
 
 @dataclass(slots=True)
@@ -44,6 +46,8 @@ class Steps:
     failed: str = ""
     code: int | None = None
     last: str = ""
+    # Images of earlier builds that were taken over.
+    used: set[str] = field(default_factory=set)
 
     def read(self, line: str) -> list[Event]:
         """What a line says."""
@@ -61,6 +65,8 @@ class Steps:
             self.code = int(code[1]) if code else None
             return [Ended(self.now, "ERROR")]
         if text.startswith(_CACHED):
+            if _IMAGE.match(ident := text.removeprefix(_CACHED).strip()):
+                self.used.add(ident)
             return [Ended(self.now, "CACHED")]
         return [] if not self.now or _OWN.match(text) else [Line(self.now, text)]
 
@@ -80,8 +86,7 @@ class BuildahBuilder:
     network: str = ""
     registry: Registry | None = None
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
-    # Builds under way, and whether one was cut off: it leaves its working containers in the store, mounted.
-    _busy: set[str] = field(default_factory=set)
+    # Whether a build was cut off: it leaves its working containers in the store, mounted.
     _cut_off: list[bool] = field(default_factory=lambda: [True])
     # The storage driver that works here, once it is known.
     _storage: list[str] = field(default_factory=list)
@@ -90,6 +95,11 @@ class BuildahBuilder:
     def name(self) -> str:
         """What it is called."""
         return "buildah"
+
+    @property
+    def shelf(self) -> Shelf:
+        """Its store on the disk."""
+        return Shelf(self.home, self.clock)
 
     async def identify(self, image: str) -> str:
         """The id of an image in the store; empty when it has none of that name."""
@@ -105,10 +115,12 @@ class BuildahBuilder:
     async def clean(self, build_id: str) -> None:
         """Ends what a killed process of this build's left."""
         await self.rooms.end(build_id)
-        self._busy.discard(build_id)
-        async with self._loading:
-            if self._cut_off and not self._busy and (self.home / "root").is_dir():
+        if not self._cut_off or not (self.home / "root").is_dir():
+            return
+        with self.shelf.alone() as nobody_builds:
+            if nobody_builds:
                 await self.ask("rm", "--all")
+                await asyncio.to_thread(self.shelf.sweep)
                 self._cut_off.clear()
 
     async def run(self, job: Job, recipe: Recipe, name: str, output: Output) -> None:
@@ -120,12 +132,13 @@ class BuildahBuilder:
                 await teller.tell(event)
 
         argv = [*await self._program(), *self._words(recipe, name)]
-        async with self._loading:
-            self._busy.add(job.build.id)
+        async with self.shelf.shared():
             self._cut_off[:] = [True]
-        async with self.rooms.room(job.build.id) as group:
-            code = await follow(argv, self._environment(recipe.inherited), hear, doors=group.doors if group else ())
-            oom = group.oom() if group else False
+            async with self.rooms.room(job.build.id) as group:
+                code = await follow(argv, self._environment(recipe.inherited), hear, doors=group.doors if group else ())
+                oom = group.oom() if group else False
+            text = await asyncio.to_thread(recipe.dockerfile.read_text, encoding="utf-8", errors="replace")
+            await asyncio.to_thread(self.shelf.note, steps.used, text)
         await teller.close()
         if oom:
             raise teller.out_of_memory(steps.failed or steps.now, self.rooms.limits.memory_bytes)
@@ -162,7 +175,8 @@ class BuildahBuilder:
             note = Path(place) / "digest"
             words = ["push", "--quiet", "--authfile", str(folder / "config.json"), "--digestfile", str(note)]
             words += ["--tls-verify=false"] if registry.insecure else []
-            said = await self.ask(*words, name, f"docker://{there}", seconds=_PUSH_SECONDS)
+            async with self.shelf.shared():
+                said = await self.ask(*words, name, f"docker://{there}", seconds=_PUSH_SECONDS)
             if said.code != 0:
                 raise Unavailable(f"The image could not be pushed to {registry.address}: {said.err.strip()[-300:]}")
             return (await asyncio.to_thread(note.read_text, encoding="ascii")).strip()
@@ -173,7 +187,7 @@ class BuildahBuilder:
         if not own:
             return
         stack = await asyncio.to_thread(stack_for, self.stacks, own)
-        async with self._loading:
+        async with self._loading, self.shelf.shared():
             for image in own:
                 found = await self.inspect(image)
                 if found is None or f"sha256:{found['FromImageID']}" != stack.images[image]:

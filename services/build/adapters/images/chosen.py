@@ -11,7 +11,7 @@ from libs.plans.plan import BuildPlan
 from libs.plans.tree import Tree
 from services.build.adapters.slug import SlugBuilder
 from services.build.app.building import Built
-from services.build.app.keeping import Images
+from services.build.app.keeping import BuilderCaches, Images
 from services.build.app.ports import Job, Output
 from services.build.domain.model import Artifact
 
@@ -41,6 +41,8 @@ class ChosenBuilder:
     own_secrets: frozenset[str] = frozenset()
     # Where their images lie, for collections.
     stores: tuple[Images, ...] = ()
+    # What they keep for the next build, for the same.
+    caches: tuple[BuilderCaches, ...] = ()
 
     @property
     def secrets(self) -> frozenset[str]:

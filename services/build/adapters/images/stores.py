@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +11,9 @@ from typing import Any, Final
 from libs.kernel.errors import Unavailable
 from services.build.adapters.images.buildah import BuildahBuilder
 from services.build.adapters.images.engine import Engine
+from services.build.adapters.images.kept import is_layer
 from services.build.app.keeping import MadeImage
+from services.build.app.ports import Cache
 
 _PLATFORM: Final = "dev.lightrail.platform"
 _BUILD: Final = "dev.lightrail.build"
@@ -64,6 +67,30 @@ class BuildahImages:
     async def remove(self, image: MadeImage) -> None:
         """Removes it under all of its names, with the layers that only it had; harmless when it is gone."""
         await self.builder.ask("rmi", *(image.names or [image.id]))
+
+
+@dataclass(frozen=True, slots=True)
+class BuildahCaches:
+    """What buildah's store keeps for the next build: layers that no named image has, and folders of cache mounts."""
+
+    builder: BuildahBuilder
+
+    async def measure(self) -> list[Cache]:
+        """All of them."""
+        return await asyncio.to_thread(self.builder.shelf.measure)
+
+    async def remove(self, cache: Cache) -> bool:
+        """Removes one; False while anything is built. Harmless when it is gone."""
+        shelf = self.builder.shelf
+        with shelf.alone() as nobody_builds:
+            if not nobody_builds:
+                return False
+            if not is_layer(cache):
+                await asyncio.to_thread(shelf.remove_mount, cache)
+                return True
+            for image in await asyncio.to_thread(shelf.images_of, cache):
+                await self.builder.ask("rmi", image)
+            return not await asyncio.to_thread(shelf.has_layer, cache)
 
 
 def _made(ident: str, names: list[str], config: dict[str, Any], created: str, size: int) -> MadeImage:

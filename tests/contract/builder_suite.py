@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import secrets
 
 import pytest
 
 from libs.plans.faults import BuildFault
 from libs.testing.eventually import eventually
-from tests.contract.workshop import Workshop, alive
+from tests.contract.workshop import Workshop, alive, holding
 
 __all__ = [
     "test_an_example_becomes_an_artifact_with_its_files",
@@ -65,15 +66,24 @@ async def test_failing_test_command_is_the_users_fault(workshop: Workshop) -> No
 
 
 async def test_secret_is_seen_by_commands_and_is_nowhere_in_the_result_or_the_log(workshop: Workshop) -> None:
-    value = f"s3cret-{secrets.token_hex(12)}"
-    command = 'echo "the token is $API_TOKEN" && echo ${#API_TOKEN} > length'
+    value, word = f"s3cret-{secrets.token_hex(12)}", secrets.token_hex(8)
+    # A file that only a stage on the way has, and whose content stands in no command: it must be found below.
+    command = f'echo "the token is $API_TOKEN" && echo ${{#API_TOKEN}} > length && printf "on-%s" {word} > /var/tmp/way'
+    if workshop.place is None:
+        command = command.rpartition(" && ")[0]
     artifact = await workshop.build({"main.py": "print(1)\n"}, build_command=command, secrets={"API_TOKEN": value})
     assert "the token is •••" in workshop.heard.texts("build")
     everything = await workshop.contents(artifact)
     assert b"length" in everything
-    assert value.encode() not in everything
-    assert value.encode() not in artifact.canonical()
+    for hidden in (value.encode(), base64.b64encode(value.encode()), value.encode().hex().encode()):
+        assert hidden not in everything
+        assert hidden not in artifact.canonical()
+        assert hidden not in repr(workshop.origin).encode()
     assert not any(value in text for _, text in workshop.heard.lines)
+    if workshop.place:
+        # Every layer of every stage, every label and history, every cache and passing file of the builder's own.
+        assert await asyncio.to_thread(holding, workshop.place, f"on-{word}")
+        assert await asyncio.to_thread(holding, workshop.place, value) == []
 
 
 async def test_cancelled_build_has_no_process_left_within_two_seconds(workshop: Workshop) -> None:

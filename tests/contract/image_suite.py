@@ -14,8 +14,10 @@ from tests.contract.workshop import Workshop
 __all__ = [
     "test_an_image_is_pushed_and_had_again_by_its_digest_alone",
     "test_an_image_says_whose_it_is_and_runs_as_nobody_special",
+    "test_broken_example_is_told_with_its_failing_line",
     "test_changed_variable_runs_the_build_again_and_an_unchanged_one_does_not",
     "test_collection_sees_and_removes_only_what_bears_the_platforms_own_label",
+    "test_every_other_example_becomes_an_image_that_starts_it",
     "test_fault_in_the_users_own_dockerfile_names_its_line",
     "test_file_that_is_not_there_is_named_with_the_line_that_wants_it",
     "test_the_users_own_dockerfile_is_built_as_it_is",
@@ -32,6 +34,35 @@ RUN echo "$COLOUR" \\
 FROM first AS second
 RUN echo not-this-one > /second.txt
 """
+
+
+@pytest.mark.parametrize(
+    ("example", "start"),
+    [
+        ("flask-pip", "gunicorn app:app --bind 0.0.0.0:$PORT"),
+        ("django-mini", "gunicorn mini.wsgi --bind 0.0.0.0:$PORT"),
+        ("worker-python", "python worker.py"),
+        ("slow-start", "python main.py"),
+        ("crash-loop", "python main.py"),
+    ],
+)
+async def test_every_other_example_becomes_an_image_that_starts_it(
+    workshop: Workshop, example: str, start: str
+) -> None:
+    artifact = await workshop.build(example)
+    assert artifact.start_command == start
+    assert artifact.kind == ("worker" if example == "worker-python" else "web")
+    settings = await workshop.settings(artifact)
+    assert start in settings["Cmd"][-1]
+    assert settings["Labels"]["dev.lightrail.service"] == "svc_1"
+
+
+async def test_broken_example_is_told_with_its_failing_line(workshop: Workshop) -> None:
+    with pytest.raises(
+        BuildFault, match=r"The step install failed: .*uv pip install.* ended with exit code 1: "
+    ) as fault:
+        await workshop.build("broken-build")
+    assert "flask==99.0.0" in str(fault.value)
 
 
 async def test_an_image_says_whose_it_is_and_runs_as_nobody_special(workshop: Workshop) -> None:

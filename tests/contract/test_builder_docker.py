@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(400)
 
 @pytest_asyncio.fixture
 async def workshop(
-    open_folder: Path, docker_host: str, stacks: Path, request: pytest.FixtureRequest
+    open_folder: Path, engine_folder: Path, docker_host: str, stacks: Path, request: pytest.FixtureRequest
 ) -> AsyncIterator[Workshop]:
     site = await Site.open(open_folder / f"docker-{abs(hash(request.node.nodeid)):x}")
     engine = Engine(docker_host, os.environ)
@@ -78,6 +78,7 @@ async def workshop(
         EngineImages(engine, "tests"),
         pushing,
         pull,
+        engine_folder / "docker",
     )
 
 

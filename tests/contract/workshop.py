@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -79,6 +80,8 @@ class Workshop:
     # The same, with a registry to push to; and a way to get an image from there, which gives its working directory.
     pushing: Callable[[Registry], Workshop] | None = None
     pull: Callable[[str, Registry], Awaitable[str]] | None = None
+    # The folder that everything of the builder's lies in, layers as files.
+    place: Path | None = None
     heard: Heard = field(default_factory=lambda: Heard(frozenset()))
     origin: Origin = field(default_factory=lambda: Origin(""))
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1_000)))
@@ -120,6 +123,13 @@ def kitchen_of(site: Site, told: Mapping[str, str] | None = None) -> Kitchen:
 
 def rooms_of(site: Site, *, memory: int = 2048 * MIB) -> Rooms:
     return Rooms(open_groups(f"{platform_of(site.home)}-images"), Limits(memory, 2000, 2048, 4096 * MIB), site.clock)
+
+
+def holding(folder: Path, text: str) -> list[str]:
+    """Files below a folder that hold a text somewhere. Blocks."""
+    argv = ["grep", "--recursive", "--devices=skip", "--binary-files=text", "--fixed-strings", "--files-with-matches"]
+    done = subprocess.run([*argv, "-e", text, str(folder)], capture_output=True, text=True, check=False)
+    return done.stdout.splitlines()
 
 
 def alive(word: str) -> list[int]:

@@ -73,8 +73,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(cell, style=TONES.get(cell, "")) for cell in row))
-    width = None if is_terminal() else 10_000
-    Console(width=width, highlight=False, no_color=not is_terminal() or None).print(grid, crop=False)
+    if is_terminal():
+        Console(highlight=False).print(grid, crop=False)
+        return
+    console = Console(width=10_000, highlight=False, no_color=True)
+    with console.capture() as written:
+        console.print(grid, crop=False)
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in written.get().splitlines())
 
 
 def moment(time: datetime | None) -> str:

@@ -62,10 +62,12 @@ async def open_deploy(host: Host) -> AsyncIterator[Opened]:
         runtime = await ProcessRuntime.open(config.home, host.clock)
         commands = Commands(store, projects, builds, keyring, host.clock)
         defaults = Resources(0, 0, config.instance_cpu_millicores, config.instance_memory_bytes)
+        journal = Journal(store, logs, runtime, keyring, host.clock)
         rollout = Rollout(
             store=store,
             runtime=runtime,
             logs=logs,
+            journal=journal,
             projects=projects,
             builds=builds,
             edge=edge,
@@ -74,7 +76,6 @@ async def open_deploy(host: Host) -> AsyncIterator[Opened]:
             clock=host.clock,
             defaults=defaults,
         )
-        journal = Journal(store, logs, runtime, keyring, host.clock)
         steps = Driver(RolloutLoop(store, runtime, check_health, rollout, host.clock), host.clock, concurrency=32)
         reaper = Driver(ReaperLoop(store, runtime, edge, journal, host.clock, steps.wake), host.clock)
         watch = Watch(store, runtime, journal, host.clock, steps.wake)

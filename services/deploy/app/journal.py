@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -50,9 +51,27 @@ class Journal:
         self._voices: dict[str, _Voice] = {}
         self._offsets: dict[str, int] = {}
         self._allowance: dict[str, tuple[float, float]] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
 
     async def collect(self, instance: Instance, *, ended: bool) -> bool:
-        """Stores an instance's new lines; when it has ended, also one without an end. True: there is more."""
+        """Stores an instance's new lines; when it has ended, also one without an end. True: there is more.
+
+        Never inside a transaction: what is remembered of a line that was stored is not taken back with it.
+        """
+        # Several loops collect; two that read from one place would store its lines twice.
+        async with self._turns.setdefault(instance.id, asyncio.Lock()):
+            return await self._collect(instance, ended=ended)
+
+    async def hear_out(self, instances: Iterable[Instance]) -> None:
+        """Stores what these have printed by now, so that what is said about them comes after it."""
+        running = {seen.instance_id for seen in await self._runtime.observe() if seen.alive}
+        for instance in instances:
+            # One that prints without end is not waited for.
+            for _ in range(MOST_BACKLOG // CHUNK):
+                if not await self.collect(instance, ended=instance.id not in running):
+                    break
+
+    async def _collect(self, instance: Instance, *, ended: bool) -> bool:
         offset = max(instance.log_offset, self._offsets.get(instance.id, 0))
         try:
             chunk = await self._runtime.read_output(instance.id, offset, CHUNK)
@@ -87,6 +106,7 @@ class Journal:
         """Drops what is remembered of an instance that is gone, and the secrets of its deployment."""
         self._offsets.pop(instance_id, None)
         self._allowance.pop(instance_id, None)
+        self._turns.pop(instance_id, None)
         self._voices.pop(deployment_id, None)
 
     def _limit(self, instance_id: str, lines: Sequence[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -14,7 +16,7 @@ from libs.kernel.errors import Conflict, Denied, Exhausted, Invalid, NotFound, U
 from libs.kernel.ids import new_id
 from libs.kernel.secret import Secret
 from services.deploy.app.commands import Commands
-from services.deploy.app.journal import note, secret_looking
+from services.deploy.app.journal import Journal, note, secret_looking
 from services.deploy.app.ports import Builds, Edge, Keyring, Logs, Projects, Store
 from services.deploy.app.runtime import Runtime
 from services.deploy.domain import steps as step
@@ -46,6 +48,7 @@ class Rollout:
         store: Store,
         runtime: Runtime,
         logs: Logs,
+        journal: Journal,
         projects: Projects,
         builds: Builds,
         edge: Edge,
@@ -57,6 +60,7 @@ class Rollout:
         self._store = store
         self._runtime = runtime
         self._logs = logs
+        self._journal = journal
         self._projects = projects
         self._builds = builds
         self._edge = edge
@@ -89,6 +93,8 @@ class Rollout:
                 await self._retire(action)
 
     async def _move(self, action: step.Move) -> None:
+        if action.state in (State.FAILED, State.CRASHED):
+            await self._hear_out(await self._store.instances([action.deployment.id]))
         async with self._store.work():
             current = await self._store.lock(action.deployment.id)
             if current.state is not action.deployment.state:
@@ -260,12 +266,19 @@ class Rollout:
 
     async def _replace(self, action: step.Replace) -> None:
         old = action.instance
+        await self._hear_out([old])
         async with self._store.work():
             await self._store.save_instance(replace(old, state=InstanceState.STOPPING, reason=action.reason))
             fresh = self._fresh_instance(old.deployment_id, old.pair, old.replica)
             await self._store.add_instance(replace(fresh, restarts=action.restarts, start_after=action.start_after))
         deployment = await self._store.get(self._ctx, old.deployment_id)
         await note(self._logs, deployment, f"{action.reason} Restart {action.restarts}.", self._clock.now())
+
+    async def _hear_out(self, instances: Sequence[Instance]) -> None:
+        """Has what instances printed in the log before the platform's word about them."""
+        # Of a release that cannot be read, the watch tells at each of its looks.
+        with suppress(Invalid, NotFound):
+            await self._journal.hear_out(instances)
 
     async def _publish(self, pair: str, action: step.Publish) -> None:
         route = await self._store.route(pair)

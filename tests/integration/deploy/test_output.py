@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from libs.db import Database
+from libs.kernel.context import platform
 from services.deploy.app.journal import CHUNK, MOST_BACKLOG
 from services.deploy.app.ports import LogQuery
+from services.deploy.domain.machine import State
 from services.deploy.domain.model import Instance
 from services.deploy.loops.watch import Watch
 from services.deploy.store import MIGRATIONS
@@ -22,6 +25,10 @@ async def world(open_db: OpenDatabase) -> World:
 
 async def lines(world: World, deployment_id: str) -> list[str]:
     return [record.text for record in await world.logs.read(LogQuery(deployment_id=deployment_id), 10_000)]
+
+
+async def running(world: World) -> set[str]:
+    return {seen.instance_id for seen in await world.runtime.observe() if seen.alive}
 
 
 async def live(world: World) -> tuple[str, Instance]:
@@ -100,3 +107,29 @@ async def test_end_of_a_process_wakes_its_rollout(world: World) -> None:
     world.memory.exit(instance.id, 1)
     await watch.look()
     assert world.woken == [instance.pair]
+
+
+async def test_what_a_process_said_last_comes_before_what_the_platform_says_about_its_end(world: World) -> None:
+    made, _ = await live(world)
+    for number in range(100):
+        found = [one for one in await world.store.instances([made]) if one.id in await running(world)]
+        if not found:
+            break
+        world.memory.print(found[0].id, b"last words %d, without an end of the line" % number)
+        world.memory.exit(found[0].id, 1)
+        await world.settle()
+        world.clock.advance(60)
+        await world.settle()
+    told = await lines(world, made)
+    assert (await world.store.get(platform("deploy"), made)).state is State.CRASHED
+    assert [line.split()[0] for line in told] == ["last", "[lightrail]"] * (len(told) // 2)
+    assert len(told) > 4
+    assert "Restart 1." in told[1]
+    assert "did not help" in told[-1]
+
+
+async def test_lines_are_stored_once_when_two_loops_collect_at_a_time(world: World) -> None:
+    made, instance = await live(world)
+    world.memory.print(instance.id, b"once\n")
+    await asyncio.gather(*(world.journal.collect(instance, ended=True) for _ in range(5)))
+    assert await lines(world, made) == ["once"]

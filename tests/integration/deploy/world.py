@@ -154,10 +154,13 @@ class World:
         self.queries = Queries(self.store, self.logs, self.others)
         self.woken: list[str] = []
         self.reactions = Reactions(store, self.commands, self.woken.append)
+        self.clock = clock
+        self.journal = self.new_journal()
         rollout = Rollout(
             store=store,
             runtime=self.runtime,
             logs=self.logs,
+            journal=self.journal,
             projects=others,
             builds=others,
             edge=others,
@@ -166,8 +169,6 @@ class World:
             clock=clock,
             defaults=Resources(0, 0, 1000, 2**28),
         )
-        self.clock = clock
-        self.journal = self.new_journal()
         self.loop = RolloutLoop(store, self.runtime, self._probe, rollout, clock)
         self.reaper = ReaperLoop(store, self.runtime, others, self.journal, clock, lambda _pair: None)
 

@@ -117,7 +117,7 @@ class Follower:
         await self._last_output()
         sentence = _SENTENCES.get(state, f"It is {state}")
         screen.note(f"{screen.styled('✗', 'red')} {sentence}{f': {reason}' if reason else '.'}")
-        screen.note(f"  Look again: lr logs --build {self._now.id}")
+        screen.note(f"  Look again: lr logs {'' if state == 'crashed' else '--build '}{self._now.id}")
 
     async def _last_output(self) -> None:
         """What the application printed, when it was started at all."""

@@ -21,7 +21,7 @@ from libs.embedded import record, status
 from libs.embedded.home import Home
 from libs.embedded.record import Record
 from libs.embedded.settings import SERVICES, Settings
-from libs.kernel.errors import Conflict, Invalid, NotFound, Unavailable
+from libs.kernel.errors import Conflict, Denied, Invalid, NotFound, Unavailable
 
 app = App(name="platform", help="Start, stop and look after the platform on this machine.")
 app.command("libs.cli.platform_stack:app", name="stack")
@@ -212,6 +212,13 @@ def _machine() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise
+    except PermissionError as error:
+        if error.filename is None:
+            raise Denied(f"The machine refuses: {error}.", hint="Act as the user who started it.") from error
+        raise Denied(
+            f"You may not use {error.filename}: the platform there belongs to another user.",
+            hint="Act as that user, or set LIGHTRAIL_HOME to the directory of a platform of your own.",
+        ) from error
     except (OSError, subprocess.SubprocessError) as error:
         raise Unavailable(f"The machine refuses: {error}.", hint="See: lr platform logs") from error
 

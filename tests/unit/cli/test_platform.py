@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from libs.cli import platform
 from libs.embedded import processes
 from libs.embedded.home import Home
 from libs.embedded.record import Record
+from libs.kernel.errors import Denied
 
 
 @pytest.mark.parametrize(("as_json", "said"), [(True, ""), (False, "Ctrl-C stops it.\n")])
@@ -25,3 +27,9 @@ def test_the_word_about_ctrl_c_is_never_beside_json(
     assert platform._stay(Home(tmp_path), ready, as_json=as_json) == 1
     out, err = capsys.readouterr()
     assert (out, err) == ("", said)
+
+
+def test_the_platform_of_another_user_is_said_to_be_that(tmp_path: Path) -> None:
+    said = r"state: the platform there belongs to another user\. Act as that user"
+    with pytest.raises(Denied, match=said), platform._machine():
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "state"))

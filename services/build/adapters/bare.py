@@ -175,12 +175,18 @@ class BareRepositories:
             lost = await self._moved(room, folder, wishes)
             kept = [wish.ref for wish in wishes if wish.ref.startswith(HEADS) and wish.new != pkt.ZERO]
             kept = [ref for ref in kept if ref not in lost]
-            if kept and (deployed or not await self._leads_somewhere(room, "HEAD")):
+            if kept and (deployed or await self._leads_to(room, "HEAD") == pkt.ZERO):
                 await self.git.run(room, _WORK, "symbolic-ref", "HEAD", kept[0])
             return lost
 
-    async def _leads_somewhere(self, room: Room, ref: str) -> bool:
-        return (await self.git.run(room, _WORK, "rev-parse", "--verify", "--quiet", ref)).good
+    async def at(self, place: Place, ref: str) -> str:
+        """Where a ref leads; forty zeros when there is none."""
+        async with self._room(place) as (room, _):
+            return await self._leads_to(room, ref)
+
+    async def _leads_to(self, room: Room, ref: str) -> str:
+        ran = await self.git.run(room, _WORK, "rev-parse", "--verify", "--quiet", ref)
+        return ran.out.decode().strip() if ran.good else pkt.ZERO
 
     async def _moved(self, room: Room, folder: Path, wishes: Sequence[pkt.Command]) -> frozenset[str]:
         """Moves all at once; in halves when one of them cannot be moved."""
@@ -193,8 +199,7 @@ class BareRepositories:
         if half := len(wishes) // 2:
             return await self._moved(room, folder, wishes[:half]) | await self._moved(room, folder, wishes[half:])
         (wish,) = wishes
-        now = await self.git.run(room, _WORK, "rev-parse", "--verify", "--quiet", wish.ref)
-        return frozenset() if now.out.decode().strip() == wish.new.replace(pkt.ZERO, "") else frozenset({wish.ref})
+        return frozenset() if await self._leads_to(room, wish.ref) == wish.new else frozenset({wish.ref})
 
     async def forget(self, place: Place, push_id: str) -> None:
         """Drops a push's own refs; harmless when there are none."""

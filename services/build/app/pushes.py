@@ -25,6 +25,7 @@ from services.build.domain.push import Push, PushState, deploys, refusal, verdic
 LOOK: Final = 0.3
 SILENCE: Final = 20.0
 PAGE: Final = 500
+MOVED: Final = "it moved meanwhile, or another name is in its way: fetch first"
 # Names of branches in one sentence.
 SHOWN: Final = 5
 # Seconds after which a push that never got a deployment is given up.
@@ -140,6 +141,10 @@ class Bare(Protocol):
         """
         ...
 
+    async def at(self, place: Place, ref: str) -> str:
+        """Where a ref leads; forty zeros when there is none."""
+        ...
+
     async def forget(self, place: Place, push_id: str) -> None:
         """Drops a push's own refs; harmless when there are none."""
         ...
@@ -204,7 +209,7 @@ class Pushes:
         chosen = next((wish for wish in good if deploys(wish, place.branch)), None)
         if others := [wish for wish in good if wish is not chosen]:
             lost = await self.bare.move(place, others, deployed=False)
-            wrong |= dict.fromkeys(lost, "fetch first")
+            wrong |= dict.fromkeys(lost, MOVED)
             yield _kept(place, [wish for wish in others if wish.ref not in lost])
         if chosen is None:
             await self.bare.forget(place, push_id)
@@ -248,11 +253,15 @@ class Pushes:
             wrong[wish.ref] = "another push is being built"
             yield _say(_busy(other))
             return
+        # Asked when nobody else's push can move it any more.
+        if await self.bare.at(place, wish.ref) != wish.old:
+            await self._refuse(place, push_id)
+            wrong[wish.ref] = MOVED
+            return
         try:
             deployment_id = await self.deployments.deploy(ctx, push)
         except Failure as failure:
-            await self.bare.forget(place, push_id)
-            await self.ledger.end(push_id, PushState.REFUSED)
+            await self._refuse(place, push_id)
             wrong[wish.ref] = "not deployed"
             yield _say(str(failure))
             return
@@ -278,6 +287,10 @@ class Pushes:
         if await self.ledger.add(push):
             return None
         return await self._other(push) or push
+
+    async def _refuse(self, place: Place, push_id: str) -> None:
+        await self.bare.forget(place, push_id)
+        await self.ledger.end(push_id, PushState.REFUSED)
 
     async def _other(self, push: Push) -> Push | None:
         where = (push.service_id, push.environment_id)

@@ -124,6 +124,8 @@ async def test_refs_are_moved_and_deleted_together_and_one_in_the_way_keeps_none
     names = [f"refs/heads/b{number}" for number in range(5)]
     wishes = [pkt.Command(pkt.ZERO, one, name) for name in names]
     assert await bare.move(PLACE, wishes, deployed=False) == frozenset()
+    assert await bare.at(PLACE, names[0]) == one
+    assert await bare.at(PLACE, "refs/heads/none") == pkt.ZERO
     next_time = [
         pkt.Command(one, two, names[0]),
         pkt.Command(one, pkt.ZERO, names[1]),

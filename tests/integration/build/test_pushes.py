@@ -69,6 +69,9 @@ class ToldBare:
                 self.refs[wish.ref] = wish.new
         return lost
 
+    async def at(self, place: Place, ref: str) -> str:
+        return self.refs.get(ref, pkt.ZERO)
+
     async def forget(self, place: Place, push_id: str) -> None:
         self.forgotten.add(push_id)
 
@@ -258,6 +261,15 @@ async def test_a_push_whose_build_has_ended_is_in_nobodys_way(party: Party) -> N
     said = await driven(party, pkt.Command(A, B, MAIN))
     assert f"ok {MAIN}" in said
     assert party.bare.refs == {MAIN: B}
+
+
+async def test_a_push_that_has_not_seen_the_one_before_is_not_built(party: Party) -> None:
+    await driven(party, pkt.Command(pkt.ZERO, A, MAIN))
+    said = await party.push(pkt.Command(pkt.ZERO, B, MAIN))
+    assert f"ng {MAIN} it moved meanwhile" in said
+    assert party.bare.refs == {MAIN: A}
+    assert len(party.deploys.made) == 1
+    assert await party.ledger.pending() == []
 
 
 async def test_many_branches_are_told_of_in_one_sentence(party: Party) -> None:

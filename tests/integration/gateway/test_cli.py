@@ -109,6 +109,13 @@ async def test_up_makes_what_it_was_told_to_and_ends_with_the_url(person: Person
     assert clash.code == 1
 
 
+async def test_an_empty_address_of_a_repository_does_not_deploy_the_directory_instead(person: Person) -> None:
+    run = await person.lr("up", "--new", "site", "--git", "")
+    assert run.code == 1
+    assert "--git is empty" in run.err
+    assert person.gateway.world.projects == {}
+
+
 async def test_up_as_json_is_a_line_for_each_thing_that_happens(person: Person) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(build(person.gateway, ["one"], LIVE))

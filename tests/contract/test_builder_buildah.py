@@ -30,6 +30,18 @@ from tests.integration.build.sites import Site
 
 # They share one stack with the tests of other builders.
 pytestmark = pytest.mark.timeout(400)
+# The oldest way out of a changed root.
+ESCAPE = """\
+import os, sys
+outside = os.open("/", os.O_RDONLY)
+os.mkdir("/inner")
+os.chroot("/inner")
+os.fchdir(outside)
+for _ in range(60):
+    os.chdir("..")
+os.chroot(".")
+print(open(sys.argv[1]).read())
+"""
 HOG = "python3 -c \"x = b'1' * 600_000_000; print(len(x))\""
 
 
@@ -132,14 +144,29 @@ async def test_layers_kept_for_the_next_build_go_least_recently_used_first_and_n
 async def test_folder_of_a_cache_mount_is_counted_and_goes(workshop: Workshop) -> None:
     assert isinstance(workshop.store, BuildahImages)
     caches = BuildahCaches(workshop.store.builder)
-    run = "RUN --mount=type=cache,id=of-a-test,target=/kept head -c 2000000 /dev/zero > /kept/file"
-    await workshop.build({"main.py": "print(1)\n"})
-    await workshop.build({"Dockerfile": f"FROM lightrail/debian:run\n{run}\n"})
-    mine = next(cache for cache in await caches.measure() if cache.name == "mount of-a-test")
-    assert mine.size_bytes == 2_000_000
+    await workshop.build({"requirements.txt": "itsdangerous==2.2.0\n", "main.py": "print(1)\n"}, build_command="true")
+    mine = next(cache for cache in await caches.measure() if cache.name == "mount wsp_1-uv")
+    assert mine.size_bytes > 0
     assert abs((mine.used_at - workshop.site.clock.now()).total_seconds()) < 600
     assert await caches.remove(mine)
     assert not any(cache.name == mine.name for cache in await caches.measure())
+
+
+async def test_commands_do_not_get_out_of_their_root(workshop: Workshop) -> None:
+    canary = workshop.site.home / "canary"
+    canary.write_text("a file of the machine's", encoding="utf-8")
+    source = {"main.py": "print(1)\n", "escape.py": ESCAPE}
+    run = f"FROM lightrail/debian:run\nCOPY escape.py /\nRUN python3 /escape.py {canary}\n"
+    await workshop.build(source)
+    with pytest.raises(BuildFault, match=r"line 3: .*PermissionError"):
+        await workshop.build({**source, "Dockerfile": run})
+    assert not any("a file of the machine's" in text for _, text in workshop.heard.lines)
+
+
+@pytest.mark.parametrize("mount", ["type=bind,source=link,target=/x", "type=cache,id=../../x,target=/x"])
+async def test_mount_that_leads_into_the_machine_is_refused_with_its_line(workshop: Workshop, mount: str) -> None:
+    with pytest.raises(BuildFault, match="line 2: buildah does not keep mounts of this kind inside"):
+        await workshop.build({"Dockerfile": f"FROM lightrail/debian:run\nRUN --mount={mount} ls /x\n"})
 
 
 async def test_command_that_takes_more_memory_than_it_may_is_told_the_limit(

@@ -16,9 +16,11 @@ from typing import Any, Final
 from libs.blobs.port import Blobs
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
+from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan
 from services.build.adapters.images.built import ImageBuilt, make, name_of, of_stack, stack_for
 from services.build.adapters.images.kept import Shelf
+from services.build.adapters.images.mounts import reaching_out
 from services.build.adapters.images.programs import Said, ask, follow
 from services.build.adapters.images.progress import Begun, Ended, Event, Line
 from services.build.adapters.images.recipes import Kitchen, Recipe
@@ -126,6 +128,13 @@ class BuildahBuilder:
     async def run(self, job: Job, recipe: Recipe, name: str, output: Output) -> None:
         """Builds a recipe's target; without a name only to see whether it can be built. BuildFault when it cannot."""
         steps, teller = Steps(), Teller(recipe, output)
+        text = await asyncio.to_thread(recipe.dockerfile.read_text, encoding="utf-8", errors="replace")
+        if recipe.own and (place := reaching_out(text)):
+            raise BuildFault(
+                f"Dockerfile, line {place}: buildah does not keep mounts of this kind inside of the build: only secret "
+                "and tmpfs may be mounted.",
+                hint='Copy what the command needs, or build with builder = "docker".',
+            )
 
         async def hear(line: str) -> None:
             for event in steps.read(line):
@@ -137,7 +146,6 @@ class BuildahBuilder:
             async with self.rooms.room(job.build.id) as group:
                 code = await follow(argv, self._environment(recipe.inherited), hear, doors=group.doors if group else ())
                 oom = group.oom() if group else False
-            text = await asyncio.to_thread(recipe.dockerfile.read_text, encoding="utf-8", errors="replace")
             await asyncio.to_thread(self.shelf.note, steps.used, text)
         await teller.close()
         if oom:
@@ -198,6 +206,8 @@ class BuildahBuilder:
 
     def _words(self, recipe: Recipe, name: str) -> Sequence[str]:
         words = ["bud", "--isolation", "chroot", "--layers", "--format", "oci", "--network", self.network or "host"]
+        # Who may change the root leaves a changed root.
+        words += ["--cap-drop", "CAP_SYS_CHROOT"]
         words += [*recipe.caching, "--file", str(recipe.dockerfile)]
         ignore = recipe.dockerfile.with_name("Dockerfile.dockerignore")
         words += ["--ignorefile", str(ignore)] if ignore.exists() else []

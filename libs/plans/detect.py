@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
 from libs.plans.config.layers import configured
-from libs.plans.faults import BuildFault
+from libs.plans.faults import BuildFault, speakable
 from libs.plans.plan import BUILDERS, SLUG, BuildPlan, Evidence, PlanSettings
 from libs.plans.providers import (
     cpp,
@@ -78,12 +78,40 @@ def make_plan(tree: Tree, settings: PlanSettings, *, builder: str = SLUG) -> Bui
     chosen = _builder(read.settings, builder)
     told = replace(read.settings, builder=chosen)
     made = _provider(seen, told).plan(seen, told)
-    return replace(
+    plan = replace(
         made,
         root_directory=plain_folder(settings.root_directory),
         warnings=(*read.warnings, *made.warnings),
         builder=chosen,
     )
+    _check(plan)
+    return plan
+
+
+def _check(plan: BuildPlan) -> None:
+    """Passes when everything in the plan can be kept, shown and given to a command. BuildFault naming what cannot."""
+    for name in plan.environment:
+        if not name or "=" in name:
+            raise BuildFault(f"“{name}” is no name for a variable.", hint="Write a name without “=”.")
+    for part, value in plan.document().items():
+        for text in _texts(value):
+            if speakable(text) != text:
+                raise BuildFault(
+                    f"The plan's {part.replace('_', ' ')} holds a character that no command, name or value can hold: "
+                    f"“{text[:200]}”.",
+                    hint="Take it out of the file that says so (it may be written as \\u0000 there).",
+                )
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            yield from (name, *_texts(one))
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
 
 
 def check_names(settings: PlanSettings) -> None:

@@ -68,15 +68,7 @@ class Tree:
 
     def json(self, path: str) -> dict[str, Any]:
         """A JSON object. BuildFault naming the file and line when it is none."""
-        try:
-            value = json.loads(self.read(path))
-        except json.JSONDecodeError as error:
-            raise BuildFault(f"{path}, line {error.lineno}: this is no valid JSON ({error.msg}).") from error
-        except RecursionError as error:
-            raise BuildFault(f"{path}: this JSON is nested too deeply to read.") from error
-        if not isinstance(value, dict):
-            raise BuildFault(f"{path}, line 1: an object was expected, this is a {type(value).__name__}.")
-        return value
+        return json_object(path, self.read(path))
 
     def toml(self, path: str) -> dict[str, Any]:
         """A TOML document. BuildFault naming the file and line when it is none."""
@@ -86,6 +78,25 @@ class Tree:
             line = re.search(r"at line (\d+)", str(error))
             place = f"{path}, line {line[1]}" if line else f"{path}, last line"
             raise BuildFault(f"{place}: this is no valid TOML ({error}).") from error
+        except RecursionError as error:
+            raise BuildFault(f"{path}: this TOML is nested too deeply to read.") from error
+        except ValueError as error:
+            raise BuildFault(f"{path}: a number in it has too many digits to read.") from error
+
+
+def json_object(path: str, content: str) -> dict[str, Any]:
+    """The JSON object in a file's text. BuildFault naming the file and line when it is none."""
+    try:
+        value = json.loads(content)
+    except json.JSONDecodeError as error:
+        raise BuildFault(f"{path}, line {error.lineno}: this is no valid JSON ({error.msg}).") from error
+    except RecursionError as error:
+        raise BuildFault(f"{path}: this JSON is nested too deeply to read.") from error
+    except ValueError as error:
+        raise BuildFault(f"{path}: a number in it has too many digits to read.") from error
+    if not isinstance(value, dict):
+        raise BuildFault(f"{path}, line 1: an object was expected, this is a {type(value).__name__}.")
+    return value
 
 
 def is_marked(content: bytes) -> bool:

@@ -139,7 +139,7 @@ def asked_policy(manifest: bytes) -> Policy | None:
         section = table(tomllib.loads(manifest.decode("utf-8")).get("scan"))
         action, severity = text(section.get("policy")), text(section.get("severity"))
         return policy_of(action, severity) if action or severity else None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError, Invalid):
+    except (ValueError, RecursionError, Invalid):  # no UTF-8, no TOML, or a number of too many digits
         return None
 
 

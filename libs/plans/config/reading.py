@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from libs.plans.faults import BuildFault
+from libs.plans.faults import BuildFault, speakable
 
 # Keys of one file: a table of them, KNOWN when used, ELSEWHERE when the platform has it in another place.
 KNOWN: Final = "known"
@@ -86,7 +86,7 @@ class Reading:
 
     def _judge(self, table: Mapping[str, Any], keys: Keys, above: str) -> None:
         for name, value in table.items():
-            key = f"{above}{name}"
+            key = speakable(f"{above}{name}")
             known = keys.get(name, keys.get(ANY))
             if known is None:
                 self.warnings.append(f"{self.line_of(key)}: the key “{key}” is not known, so it has no effect.")

@@ -6,8 +6,7 @@ import json
 import re
 from typing import Any, Final
 
-from libs.plans.faults import BuildFault
-from libs.plans.tree import Tree
+from libs.plans.tree import Tree, json_object
 
 _TOKEN: Final = re.compile(
     r"""(?P<string>"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|(?P<comment>//[^\n]*|/\*.*?\*/)"""
@@ -18,15 +17,7 @@ _TOKEN: Final = re.compile(
 
 def read_json5(tree: Tree, path: str) -> dict[str, Any]:
     """The object in a relaxed JSON file. BuildFault naming the file and line when it is none."""
-    try:
-        value = json.loads(plain_json(tree.read(path)))
-    except json.JSONDecodeError as error:
-        raise BuildFault(f"{path}, line {error.lineno}: this is no valid JSON ({error.msg}).") from error
-    except RecursionError as error:
-        raise BuildFault(f"{path}: this JSON is nested too deeply to read.") from error
-    if not isinstance(value, dict):
-        raise BuildFault(f"{path}, line 1: an object was expected, this is a {type(value).__name__}.")
-    return value
+    return json_object(path, plain_json(tree.read(path)))
 
 
 def plain_json(text: str) -> str:

@@ -174,6 +174,8 @@ def read_object(content: str) -> Any:  # noqa: ANN401 - from JSON
         raise Unreadable(f"line {error.lineno}: this is no valid JSON ({error.msg})") from error
     except RecursionError as error:
         raise Unreadable("this JSON is nested too deeply to read") from error
+    except ValueError as error:
+        raise Unreadable("a number in it has too many digits to read") from error
     if not isinstance(value, dict):
         raise Unreadable("an object was expected")
     return value

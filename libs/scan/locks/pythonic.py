@@ -69,3 +69,5 @@ def read_toml(content: str) -> dict[str, Any]:
         raise Unreadable(f"this is no valid TOML: {error}") from error
     except RecursionError as error:
         raise Unreadable("this TOML is nested too deeply to read") from error
+    except ValueError as error:
+        raise Unreadable("a number in it has too many digits to read") from error

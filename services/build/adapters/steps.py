@@ -79,7 +79,7 @@ class Commands:
                 async with self._watched(room):
                     ended = await self.sandbox.run(spec, output=said, timeout=self.deadline)
             except Invalid as error:
-                raise BuildFault(f"The step {step.name} cannot run “{shown}”: {error}") from error
+                raise BuildFault(f"The step {step.name} cannot run “{_cut(shown)}”: {error}") from error
             await output.flush(step.name)
             if ended.code != 0 or ended.oom:
                 raise BuildFault(self._why(step, shown, ended, telling(output.recent(step.name))))
@@ -88,9 +88,7 @@ class Commands:
         return self.disk(room.filled) if self.disk and room.filled else nullcontext()
 
     def _why(self, step: Step, shown: str, ended: Exit, line: str) -> str:
-        if len(shown) > _SHOWN_COMMAND:
-            shown = shown[:_SHOWN_COMMAND] + " …"
-        begin = f"The step {step.name} failed: “{shown}”"
+        begin = f"The step {step.name} failed: “{_cut(shown)}”"
         if ended.oom and self.limits.memory_bytes is not None:
             return f"{begin} ran out of memory (limit {_amount(self.limits.memory_bytes)})."
         if ended.timed_out:
@@ -100,6 +98,10 @@ class Commands:
             line += f" (memory limit {_amount(self.limits.memory_bytes)})"
         how = f"was ended by signal {ended.signal}" if ended.signal else f"ended with exit code {ended.code}"
         return f"{begin} {how}: {line}" if line else f"{begin} {how} and said nothing."
+
+
+def _cut(shown: str) -> str:
+    return shown if len(shown) <= _SHOWN_COMMAND else shown[:_SHOWN_COMMAND] + " …"
 
 
 def _amount(limit: int) -> str:

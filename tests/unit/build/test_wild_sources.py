@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -63,6 +64,8 @@ def a_plan_or_a_fault(files: dict[str, str], told: PlanSettings | None = None) -
     except BuildFault:
         return
     assert msgspec.convert(plan.document(), BuildPlan) == plan
+    spoken = json.dumps(plan.document(), ensure_ascii=False).encode()
+    assert b"\\u0000" not in spoken
     assert json.loads(json.dumps(plan.document())) == plan.document()
 
 
@@ -82,6 +85,42 @@ def test_any_toml_in_any_file_that_is_toml(documents: dict[str, dict[str, Any]])
 @given(st.dictionaries(st.sampled_from((*TEXT_FILES, *JSON_FILES, *TOML_FILES)), st.text(max_size=60), min_size=1))
 def test_any_text_in_any_file(files: dict[str, str]) -> None:
     a_plan_or_a_fault(files)
+
+
+DIGITS, DEEP = "1" * 5000, "[" * 5000 + "]" * 5000
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"package.json": f'{{"a": {DIGITS}}}'}, "package.json: a number in it has too many digits"),
+        ({"package.json5": f"{{a: {DIGITS}}}"}, "package.json5: a number in it has too many digits"),
+        ({"pyproject.toml": f"a = {DIGITS}", "main.py": ""}, "pyproject.toml: a number in it has too many digits"),
+        ({"lightrail.toml": f"a = {DEEP}", "main.py": ""}, "lightrail.toml: this TOML is nested too deeply"),
+        ({"railway.json": DEEP, "main.py": ""}, "railway.json"),
+        ({"Procfile": "web: python main.py \0", "main.py": ""}, "start command holds a character that no command"),
+        (
+            {"package.json": '{"main": "\\ud800.js"}', "\ud800.js": ""},
+            "no command, name or value can hold: “node \ufffd",
+        ),
+        ({"package.json": '{"main": "a.js", "engines": {"node": "2\\u0000"}}', "a.js": ""}, "The plan's runtime holds"),
+        (
+            {"lightrail.toml": '[build]\nprovider = "a\\u0000"\n', "main.py": ""},
+            "there is no provider “a\ufffd”",
+        ),
+        ({"lightrail.toml": '[build.environment]\n"A=B" = "c"\n', "main.py": ""}, "“A=B” is no name for a variable"),
+    ],
+)
+def test_what_nobody_writes_is_a_fault_in_words_that_can_be_kept(files: dict[str, str], said: str) -> None:
+    with pytest.raises(BuildFault) as caught:
+        make_plan(tree_of(files), PlanSettings())
+    assert said in str(caught.value)
+    assert b"\0" not in str(caught.value).encode()
+
+
+def test_a_key_that_cannot_be_shown_is_warned_of_in_words_that_can() -> None:
+    plan = make_plan(tree_of({"main.py": "", "railway.json": '{"\\ud800": 1, "b\\u0000": 2}'}), PlanSettings())
+    assert ["“\ufffd”" in plan.warnings[0], "“b\ufffd”" in plan.warnings[1]] == [True, True]
 
 
 def test_every_case_cut_off_in_the_middle_of_each_file() -> None:

@@ -68,9 +68,11 @@ def test_texts_of_windows_are_looked_at_as_any_other(tmp_path: Path) -> None:
 
 def test_a_lock_file_that_could_not_be_read_is_remembered(tmp_path: Path) -> None:
     (tmp_path / "package-lock.json").write_text("{", encoding="utf-8")
+    for name, text in {"bun.lock": '{"a": %s}', "uv.lock": "a = %s", "lightrail.toml": "a = %s"}.items():
+        (tmp_path / name).write_text(text % ("1" * 5000), encoding="utf-8")
     (tmp_path / "requirements.txt").write_bytes(b"# caf\xe9\nflask==3.1.0\n")
     found = survey_directory(tmp_path)
-    assert found.inventory.unread == ("package-lock.json", "requirements.txt")
+    assert found.inventory.unread == ("bun.lock", "package-lock.json", "requirements.txt", "uv.lock")
     assert surveyed_of(json.loads(json.dumps(found.document()))) == found
 
 

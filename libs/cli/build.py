@@ -133,7 +133,7 @@ def read_directory(directory: Path) -> Tree:
     if not directory.is_dir():
         raise Invalid(f"{directory} is no directory.", hint="Give the directory that holds your source.")
     # A link to a folder is no file either, here as on the platform.
-    names = frozenset(name for entry, name in pack.walk(directory) if not _is_folder(entry))
+    names = frozenset(name for entry, name in pack.walk(directory) if _is_sent(entry))
     root = directory.resolve()
 
     def read(path: str) -> str:
@@ -152,9 +152,9 @@ def read_directory(directory: Path) -> Tree:
     return Tree(names, read)
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether this is a directory or leads to one; a link to itself is none."""
-    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir(follow_symlinks=False)
+def _is_sent(entry: os.DirEntry[str]) -> bool:
+    """Whether an upload has this as a file: not a directory, no link to one, and no pipe, socket or device."""
+    return not Path(entry.path).is_dir() if entry.is_symlink() else entry.is_file(follow_symlinks=False)
 
 
 def _dockerfile(plan: BuildPlan, tree: Tree, stack: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,13 @@ def test_the_owners_fault_is_a_sentence_and_no_success(tmp_path: Path, capsys: p
 def test_what_an_upload_leaves_out_is_not_planned_with(tmp_path: Path) -> None:
     source = made(tmp_path, {"main.py": "", "package.json": "{}", ".gitignore": "package.json\n"})
     assert read_directory(source).files == {"main.py", ".gitignore"}
+
+
+def test_what_no_upload_takes_along_is_not_planned_with(tmp_path: Path) -> None:
+    source = made(tmp_path, {"main.py": "", "requirements/base.txt": ""})
+    os.mkfifo(source / "requirements.txt")
+    (source / "setup.py").symlink_to("requirements")
+    assert read_directory(source).files == {"main.py", "requirements/base.txt"}
 
 
 def test_a_link_out_of_the_source_is_not_followed(tmp_path: Path) -> None:

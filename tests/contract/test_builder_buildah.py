@@ -163,6 +163,14 @@ async def test_commands_do_not_get_out_of_their_root(workshop: Workshop) -> None
     assert not any("a file of the machine's" in text for _, text in workshop.heard.lines)
 
 
+async def test_commands_see_and_reach_no_process_of_the_machine(workshop: Workshop) -> None:
+    await workshop.build({"main.py": "print(1)\n"})
+    pid = os.getpid()
+    run = f"RUN kill -0 {pid} 2>/dev/null && exit 3; test ! -e /proc/{pid} && echo alone"
+    await workshop.build({"Dockerfile": f"FROM lightrail/debian:run\n{run}\n"})
+    assert "alone" in workshop.heard.texts("build")
+
+
 @pytest.mark.parametrize("mount", ["type=bind,source=link,target=/x", "type=cache,id=../../x,target=/x"])
 async def test_mount_that_leads_into_the_machine_is_refused_with_its_line(workshop: Workshop, mount: str) -> None:
     with pytest.raises(BuildFault, match="line 2: buildah does not keep mounts of this kind inside"):

@@ -140,7 +140,7 @@ class BuildahBuilder:
             for event in steps.read(line):
                 await teller.tell(event)
 
-        argv = [*await self._program(), *self._words(recipe, name)]
+        argv = [*self._apart(), *await self._program(), *self._words(recipe, name)]
         async with self.shelf.shared():
             self._cut_off[:] = [True]
             async with self.rooms.room(job.build.id) as group:
@@ -218,6 +218,13 @@ class BuildahBuilder:
         words += [word for one, path in recipe.secrets.items() for word in ("--secret", f"id={one},src={path}")]
         words += ["--target", recipe.target] if recipe.target else []
         return [*words, str(recipe.context)]
+
+    def _apart(self) -> list[str]:
+        """What goes before the program: commands see no process of the machine's, and end with the program."""
+        unshare = shutil.which("unshare", path=self.environ.get("PATH", os.defpath))
+        if unshare is None or os.geteuid() != 0:
+            return []
+        return [unshare, "--pid", "--fork", "--mount-proc", "--kill-child=KILL", "--"]
 
     async def _program(self) -> list[str]:
         program = shutil.which("buildah", path=self.environ.get("PATH", os.defpath))

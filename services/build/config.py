@@ -50,6 +50,14 @@ def _protocols(text: str) -> tuple[str, ...]:
     return found
 
 
+def _builders(text: str) -> frozenset[str]:
+    """Names of builders, as in “docker, buildah”."""
+    found = frozenset(text.replace(",", " ").split())
+    if unknown := sorted(found - set(BUILDERS)):
+        raise Invalid(f"“{unknown[0]}” is no builder.", hint=f"There are {', '.join(BUILDERS)}.")
+    return found
+
+
 def _one_of(*names: str) -> Callable[[str], str]:
     """Reads one of these names."""
 
@@ -180,6 +188,12 @@ class Settings:
         default=SLUG,
         parse=_one_of(*BUILDERS),
         doc="what builds when neither service nor source say so: slug, docker or buildah",
+    )
+    builders: frozenset[str] = setting(
+        "LIGHTRAIL_BUILDERS",
+        default=frozenset({"docker"}),
+        parse=_builders,
+        doc="builders that services and sources may choose, beside slug and LIGHTRAIL_BUILDER",
     )
     stack: str = setting(
         "LIGHTRAIL_BUILD_STACK",

@@ -361,6 +361,7 @@ def chosen_builder(settings: Settings, host: Host, slug: SlugBuilder) -> ChosenB
         slug=slug,
         images={"docker": docker, "buildah": buildah},
         default=settings.builder,
+        allowed=settings.builders,
         runs_images=RUNS_IMAGES,
         own_secrets=registry.secrets if registry else frozenset(),
         stores=(EngineImages(docker.engine, kitchen.platform), BuildahImages(buildah, kitchen.platform)),

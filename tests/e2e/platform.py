@@ -91,6 +91,7 @@ class Platform:
             # The repositories of tests are on this machine.
             "LIGHTRAIL_OUTBOUND_ALLOW": "127.0.0.0/8",
             "LIGHTRAIL_GIT_PROTOCOLS": "https, ssh, http",
+            "LIGHTRAIL_BUILDERS": "buildah",
             "NO_COLOR": "1",
             "COLUMNS": "200",
             **self.settings,

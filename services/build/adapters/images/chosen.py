@@ -36,6 +36,8 @@ class ChosenBuilder:
     images: Mapping[str, ImageBuilder]
     # What builds when neither service nor source say so.
     default: str
+    # What they may name beside it.
+    allowed: frozenset[str]
     # Whether what runs the results can run images.
     runs_images: bool
     own_secrets: frozenset[str] = frozenset()
@@ -59,6 +61,8 @@ class ChosenBuilder:
             if plan.provider == "dockerfile":
                 raise self._needs_images(plan)
             return await self.slug.build(job, plan, output)
+        if plan.builder not in {self.default, *self.allowed}:
+            raise self._forbidden(plan.builder)
         if not self.runs_images:
             if plan.builder == self.default:
                 raise self._cannot_run(plan.builder)
@@ -91,6 +95,12 @@ class ChosenBuilder:
             f"“{self.default}”.",
             hint='Write builder = "docker" (or "buildah") below [build] in lightrail.toml, or provider = "auto" to '
             "build the source itself.",
+        )
+
+    def _forbidden(self, builder: str) -> BuildFault:
+        return BuildFault(
+            f"The operator of this platform has not allowed builds with “{builder}”.",
+            hint=f"Have LIGHTRAIL_BUILDERS={','.join(sorted({*self.allowed, builder}))} set; or name another builder.",
         )
 
     def _cannot_run(self, builder: str) -> BuildFault:

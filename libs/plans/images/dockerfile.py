@@ -134,7 +134,7 @@ class _Writer:
         if base.caddy:
             command = self._caddy()
         labels = {"dev.lightrail.provider": plan.provider, "dev.lightrail.kind": plan.kind, **self.told.labels}
-        self.lines += [f"LABEL {name}={_quoted(value)}" for name, value in sorted(labels.items())]
+        self.lines += _together("LABEL", [f"{name}={_quoted(value)}" for name, value in sorted(labels.items())])
         self.lines += [f"USER {USER}:{USER}", f"EXPOSE {PORT}"] if plan.kind == "web" else [f"USER {USER}:{USER}"]
         self.lines.append(f"CMD {json.dumps(['/bin/sh', '-c', command], ensure_ascii=False)}")
 
@@ -222,9 +222,15 @@ def _tool(variable: str) -> str:
 
 
 def _environment(values: Mapping[str, str]) -> list[str]:
-    return [
-        f"ENV {name}={_quoted(value, variables=name == 'PATH')}" for name, value in values.items() if _plain_name(name)
+    pairs = [
+        f"{name}={_quoted(value, variables=name == 'PATH')}" for name, value in values.items() if _plain_name(name)
     ]
+    return _together("ENV", pairs)
+
+
+def _together(word: str, pairs: Sequence[str]) -> list[str]:
+    """One instruction for all of them: builders make an image of each instruction."""
+    return [f"{word} " + " \\\n    ".join(pairs)] if pairs else []
 
 
 def _plain_name(name: str) -> bool:

@@ -68,7 +68,8 @@ def engine_room(prefix: str = "lr-images-") -> Iterator[Path]:
 
 def _clear(folder: Path) -> None:
     unmount_below(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    # A hundred thousand files: the program is much faster than Python.
+    subprocess.run(["rm", "-rf", "--one-file-system", str(folder)], check=False)
 
 
 @contextmanager

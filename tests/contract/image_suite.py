@@ -17,7 +17,6 @@ __all__ = [
     "test_broken_example_is_told_with_its_failing_line",
     "test_changed_variable_runs_the_build_again_and_an_unchanged_one_does_not",
     "test_collection_sees_and_removes_only_what_bears_the_platforms_own_label",
-    "test_every_other_example_becomes_an_image_that_starts_it",
     "test_fault_in_the_users_own_dockerfile_names_its_line",
     "test_file_that_is_not_there_is_named_with_the_line_that_wants_it",
     "test_the_users_own_dockerfile_is_built_as_it_is",
@@ -34,27 +33,6 @@ RUN echo "$COLOUR" \\
 FROM first AS second
 RUN echo not-this-one > /second.txt
 """
-
-
-@pytest.mark.parametrize(
-    ("example", "start"),
-    [
-        ("flask-pip", "gunicorn app:app --bind 0.0.0.0:$PORT"),
-        ("django-mini", "gunicorn mini.wsgi --bind 0.0.0.0:$PORT"),
-        ("worker-python", "python worker.py"),
-        ("slow-start", "python main.py"),
-        ("crash-loop", "python main.py"),
-    ],
-)
-async def test_every_other_example_becomes_an_image_that_starts_it(
-    workshop: Workshop, example: str, start: str
-) -> None:
-    artifact = await workshop.build(example)
-    assert artifact.start_command == start
-    assert artifact.kind == ("worker" if example == "worker-python" else "web")
-    settings = await workshop.settings(artifact)
-    assert start in settings["Cmd"][-1]
-    assert settings["Labels"]["dev.lightrail.service"] == "svc_1"
 
 
 async def test_broken_example_is_told_with_its_failing_line(workshop: Workshop) -> None:

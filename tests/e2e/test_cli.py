@@ -129,6 +129,8 @@ async def test_two_replicas_run_and_a_dead_one_is_replaced(application: Make) ->
         assert (await app.get()).status_code == 200
 
     await eventually(replaced, within=60, every=0.3)
+    listed = (await app.deployments())[0]["instances"]
+    assert [row["state"] for row in listed] == ["healthy", "healthy"], "a list has what runs, not what exited"
     assert any(
         "Restart" in line["text"] for line in (await app.lr("logs", "--json")).lines() if line["stream"] == "platform"
     )

@@ -33,8 +33,10 @@ class Queries:
         _allow(ctx, deployment)
         return deployment, await self._store.instances([deployment.id], exited=True)
 
-    async def find(self, ctx: Ctx, wanted: Filter, limit: int) -> tuple[list[Deployment], str]:
+    async def find(self, ctx: Ctx, wanted: Filter, limit: int) -> tuple[list[tuple[Deployment, list[Instance]]], str]:
         """A page of deployments, newest first, and the cursor of the next one; empty at the end.
+
+        Each comes with the instances it has now, not with those that exited: over a service's life they are many.
 
         NotFound for an id that is not the caller's, or that does not belong to the others. What was deployed proves
         its ids, so the deployments of one's own service can be listed after it was deleted; once nothing is found,
@@ -49,7 +51,9 @@ class Queries:
         if not found:
             await self._allow_empty(ctx, wanted)
         page = found[:size]
-        return page, page[-1].id if len(found) > size else ""
+        instances = await self._store.instances([one.id for one in page])
+        of = {one.id: [its for its in instances if its.deployment_id == one.id] for one in page}
+        return [(one, of[one.id]) for one in page], page[-1].id if len(found) > size else ""
 
     async def artifacts_in_use(self, keep_count: int, since: datetime) -> list[ArtifactInUse]:
         """What no one may delete: needed by what runs, by what is on its way, or by a rollback."""

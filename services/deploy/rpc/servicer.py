@@ -37,18 +37,18 @@ class DeploymentServicer(deploy_pb2_grpc.DeploymentServiceServicer):
     async def GetDeployment(
         self, request: deploy_pb2.GetDeploymentRequest, context: Context
     ) -> deploy_pb2.GetDeploymentResponse:
-        """One deployment with its instances."""
+        """One deployment with its instances, also those that exited."""
         found, instances = await self._queries.get(current(), request.deployment_id)
         return deploy_pb2.GetDeploymentResponse(deployment=codec.deployment(found, instances))
 
     async def ListDeployments(
         self, request: deploy_pb2.ListDeploymentsRequest, context: Context
     ) -> deploy_pb2.ListDeploymentsResponse:
-        """A page of deployments, newest first."""
+        """A page of deployments, newest first, with the instances they have now."""
         wanted = Filter(request.service_id, request.environment_id, request.project_id, request.page.cursor)
         found, cursor = await self._queries.find(current(), wanted, request.page.limit)
         return deploy_pb2.ListDeploymentsResponse(
-            deployments=[codec.deployment(model) for model in found], next_cursor=cursor
+            deployments=[codec.deployment(model, instances) for model, instances in found], next_cursor=cursor
         )
 
     async def DeleteDeployment(

@@ -52,6 +52,12 @@ async def new_variables(world: World, second: str) -> None:
         await world.react(world.reactions.variables_changed("svc_a", "env_a", version=2, skip_deploys=False))
 
 
+# Calls of ports that change nothing.
+READS = frozenset(
+    {"get", "find", "extra_variables", "open_pairs", "of_pair", "live", "unfinished_of_service", "release", "route"}
+    | {"instances", "instances_in", "instance", "observe", "source", "service", "allow", "render", "snapshot_service"}
+    | {"artifact", "generation", "in_flight"}
+)
 CASES = [new_version, failed_build, cancelled_build, fetched_commit, skipped_build, deleted_service, new_variables]
 
 
@@ -86,5 +92,5 @@ async def test_repeating_is_harmless(open_db: OpenDatabase, act: Act) -> None:
 @pytest.mark.parametrize("act", CASES)
 async def test_failing_at_any_step_changes_nothing(open_db: OpenDatabase, act: Act) -> None:
     build = scenario(await open_db("deploy", MIGRATIONS), act)
-    steps = await survives_failure_at_every_step(build, times=2)  # type: ignore[arg-type]
+    steps = await survives_failure_at_every_step(build, times=2, reads=READS)  # type: ignore[arg-type]
     assert steps > 10

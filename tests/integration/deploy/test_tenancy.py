@@ -32,7 +32,7 @@ async def test_a_list_by_what_is_not_the_callers_does_not_exist(world: World, wa
     with pytest.raises(NotFound):
         await world.queries.find(STRANGER, wanted, 10)
     made = await world.commands.create(OWNER, UPLOAD)
-    assert [each.id for each in (await world.queries.find(OWNER, wanted, 10))[0]] == [made.id]
+    assert [each.id for each, _ in (await world.queries.find(OWNER, wanted, 10))[0]] == [made.id]
     with pytest.raises(NotFound):
         await world.queries.find(STRANGER, wanted, 10)
     with pytest.raises(NotFound):
@@ -47,7 +47,7 @@ async def test_what_a_deleted_service_had_is_still_listed_to_whom_it_belonged(wo
     wanted = Filter(service_id="svc_a")
     first, cursor = await world.queries.find(OWNER, wanted, 1)
     second, end = await world.queries.find(OWNER, replace(wanted, before=cursor), 1)
-    assert ([each.id for each in first + second], end) == (made[::-1], "")
+    assert ([each.id for each, _ in first + second], end) == (made[::-1], "")
     assert await world.queries.find(OWNER, replace(wanted, before=made[0]), 1) == ([], "")
     with pytest.raises(NotFound):
         await world.queries.find(STRANGER, wanted, 1)

@@ -94,7 +94,7 @@ class Deployment(Answered):
     created_at: datetime
     updated_at: datetime
     went_live_at: datetime | None
-    instances: list[Instance]
+    instances: list[Instance] = Field(description="In a list of deployments only those that have not exited.")
     variables_version: int
     origin_id: str | None = Field(description="The deployment this one was made from (redeploy, rollback).")
     git: Git | None = Field(description="Null: its source was uploaded.")

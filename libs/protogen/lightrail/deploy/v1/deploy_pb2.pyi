@@ -154,7 +154,9 @@ class Deployment(_message.Message):
     @_builtins.property
     def went_live_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Instance]: ...
+    def instances(self) -> _containers.RepeatedCompositeFieldContainer[Global___Instance]:
+        """In a list only those that have not exited."""
+
     @_builtins.property
     def git(self) -> Global___GitSource:
         """Where its source came from; unset: an upload."""

@@ -1,7 +1,7 @@
 # The words people type; each does one thing. `make WORD ARGS=…` passes arguments on to pytest.
 READY := .venv/stamp
 BIN := $(CURDIR)/.venv/bin
-PYTEST := $(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+PYTEST := $(BIN)/pytest -n 3 --dist loadgroup $(ARGS)
 
 .PHONY: demo up down test check e2e chaos bench golden proto lock
 demo up down: export LIGHTRAIL_HOME ?= $(CURDIR)/.lightrail

@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from threading import Thread
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -24,6 +23,7 @@ from libs.kernel.secret import Secret
 from libs.rpc import Identity
 from libs.runtime.clock import SystemClock
 from libs.testing.clock import VirtualClock
+from libs.testing.databases import Databases, TakeDatabase
 
 T = TypeVar("T")
 
@@ -91,43 +91,40 @@ async def bus(nats_url: Secret[str]) -> AsyncIterator[NatsBus]:
 
 
 @pytest.fixture(scope="session")
-def templates() -> dict[str, str]:
-    """Migrated databases made so far, by service: each test clones one."""
-    return {}
+def databases(postgres_dsn: Secret[str]) -> Databases:
+    """The databases of all tests of a process."""
+    return Databases(postgres_dsn)
 
 
 OpenDatabase = Callable[..., Awaitable[Database]]
 
 
 @pytest_asyncio.fixture
-async def open_db(postgres_dsn: Secret[str], templates: dict[str, str]) -> AsyncIterator[OpenDatabase]:
-    """A fresh database, migrated, the test's alone, by calling what it gives with a schema and its migrations."""
-    made: list[str] = []
+async def take_db(databases: Databases) -> AsyncIterator[TakeDatabase]:
+    """The DSN of an empty, migrated database, the test's alone, by calling what it gives with schema and migrations."""
     async with AsyncExitStack() as stack:
-        admin = await asyncpg.connect(postgres_dsn.reveal())
-        stack.push_async_callback(admin.close)
+
+        async def take(schema: str, migrations: Path) -> Secret[str]:
+            made = await databases.take(schema, migrations)
+            stack.push_async_callback(databases.give_back, made)
+            return databases.dsn(made.name)
+
+        yield take
+
+
+@pytest_asyncio.fixture
+async def open_db(take_db: TakeDatabase) -> AsyncIterator[OpenDatabase]:
+    """The same, opened."""
+    async with AsyncExitStack() as stack:
 
         async def make(schema: str, migrations: Path) -> Database:
-            template = templates.get(f"{schema}:{migrations}")
-            if template is None:
-                template = f"template_{schema}_{len(templates)}"
-                await admin.execute(f'create database "{template}"')
-                await _migrated(postgres_dsn, template, schema, migrations)
-                templates[f"{schema}:{migrations}"] = template
-            name = f"test_{VirtualClock().now().year}_{len(made)}_{id(made):x}_{schema}"
-            await admin.execute(f'create database "{name}" template "{template}"')
-            made.append(name)
             return await stack.enter_async_context(
                 open_database(
-                    _named(postgres_dsn, name), schema=schema, migrations=migrations, extra=[facts.MIGRATIONS]
+                    await take_db(schema, migrations), schema=schema, migrations=migrations, extra=[facts.MIGRATIONS]
                 )
             )
 
         yield make
-    admin = await asyncpg.connect(postgres_dsn.reveal())
-    for name in made:
-        await admin.execute(f'drop database if exists "{name}" with (force)')
-    await admin.close()
 
 
 @pytest.fixture
@@ -146,16 +143,3 @@ def clock() -> VirtualClock:
 def system_clock() -> SystemClock:
     """The machine's time."""
     return SystemClock()
-
-
-async def _migrated(dsn: Secret[str], database: str, schema: str, migrations: Path) -> None:
-    connection: Any = await asyncpg.connect(_named(dsn, database).reveal())
-    await connection.execute(f'create schema "{schema}"')
-    await connection.close()
-    async with open_database(_named(dsn, database), schema=schema, migrations=migrations, extra=[facts.MIGRATIONS]):
-        pass
-
-
-def _named(dsn: Secret[str], database: str) -> Secret[str]:
-    base, _, _ = dsn.reveal().rpartition("/")
-    return Secret(f"{base}/{database}")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import grpc
 import pytest
 import pytest_asyncio
@@ -17,7 +15,6 @@ from libs.bus import MemoryBus
 from libs.kernel.context import Actor, Ctx, Role, platform
 from libs.kernel.errors import Conflict, Denied, Exhausted, Failure, Invalid, NotFound
 from libs.kernel.ids import new_id
-from libs.kernel.secret import Secret
 from libs.protogen.lightrail.auth.v1 import auth_pb2 as pb
 from libs.protogen.lightrail.auth.v1 import auth_pb2_grpc
 from libs.protogen.lightrail.common.v1 import authorization_pb2, facts_pb2, facts_pb2_grpc
@@ -25,7 +22,8 @@ from libs.protogen.lightrail.project.v1 import project_pb2, project_pb2_grpc
 from libs.rpc import Identity, Peer, Server, current
 from libs.runtime import Host
 from libs.runtime.clock import SystemClock
-from services.auth.main import MODULE
+from libs.testing.databases import TakeDatabase
+from services.auth.main import MIGRATIONS, MODULE
 
 pytestmark = pytest.mark.wheels
 SETUP_TOKEN = "the-one-time-token-of-this-test"
@@ -83,14 +81,8 @@ class Auth:
 
 
 @pytest_asyncio.fixture
-async def auth(postgres_dsn: Secret[str], tmp_path: Path, system_clock: SystemClock) -> AsyncIterator[Auth]:
-    name = f"auth_{secrets.token_hex(6)}"
-    admin = await asyncpg.connect(postgres_dsn.reveal())
-    await admin.execute(f'create database "{name}"')
-    dsn = f"{postgres_dsn.reveal().rpartition('/')[0]}/{name}"
-    schema = await asyncpg.connect(dsn)
-    await schema.execute("create schema auth")
-    await schema.close()
+async def auth(take_db: TakeDatabase, tmp_path: Path, system_clock: SystemClock) -> AsyncIterator[Auth]:
+    dsn = (await take_db("auth", MIGRATIONS)).reveal()
     token_file = tmp_path / "setup-token"
     token_file.touch(mode=0o600)
     token_file.write_text(SETUP_TOKEN)
@@ -123,8 +115,6 @@ async def auth(postgres_dsn: Secret[str], tmp_path: Path, system_clock: SystemCl
         await server.stop(0)
         await owning.stop(0)
         await host.close()
-    await admin.execute(f'drop database "{name}" with (force)')
-    await admin.close()
 
 
 async def test_from_set_up_to_a_token_and_back(auth: Auth) -> None:

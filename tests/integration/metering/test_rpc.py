@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -18,7 +16,6 @@ from libs.bus import MemoryBus
 from libs.config import load
 from libs.kernel.context import Actor, Ctx, Role
 from libs.kernel.errors import Denied, Failure, Invalid, NotFound
-from libs.kernel.secret import Secret
 from libs.protogen.lightrail.deploy.v1 import deploy_pb2, deploy_pb2_grpc
 from libs.protogen.lightrail.metering.v1 import metering_pb2 as pb
 from libs.protogen.lightrail.metering.v1 import metering_pb2_grpc
@@ -28,9 +25,10 @@ from libs.rpc import Identity, Server, current
 from libs.runtime import Host
 from libs.runtime.clock import SystemClock
 from libs.runtime.opened import Servicer
+from libs.testing.databases import TakeDatabase
 from libs.testing.eventually import eventually
 from services.metering.config import Settings
-from services.metering.main import MODULE
+from services.metering.main import MIGRATIONS, MODULE
 
 pytestmark = pytest.mark.wheels
 NEIGHBOURS = ("deploy", "router", "project")
@@ -117,15 +115,9 @@ class Neighbourhood:
 
 @pytest_asyncio.fixture
 async def neighbourhood(
-    postgres_dsn: Secret[str], identity: Identity, system_clock: SystemClock
+    take_db: TakeDatabase, identity: Identity, system_clock: SystemClock
 ) -> AsyncIterator[Neighbourhood]:
-    name = f"metering_{secrets.token_hex(6)}"
-    admin = await asyncpg.connect(postgres_dsn.reveal())
-    await admin.execute(f'create database "{name}"')
-    dsn = f"{postgres_dsn.reveal().rpartition('/')[0]}/{name}"
-    schema = await asyncpg.connect(dsn)
-    await schema.execute("create schema metering")
-    await schema.close()
+    dsn = (await take_db("metering", MIGRATIONS)).reveal()
     environ = {"LIGHTRAIL_METERING_DATABASE_URL": dsn, "LIGHTRAIL_METERING_PERIOD_SECONDS": "0.05"}
     around = Neighbourhood(Host("metering", environ, system_clock, identity, MemoryBus()))
     async with AsyncExitStack() as stack:
@@ -143,8 +135,6 @@ async def neighbourhood(
             for loop in loops:
                 loop.cancel()
         await around.host.close()
-    await admin.execute(f'drop database "{name}" with (force)')
-    await admin.close()
 
 
 async def _forever(loop: Any) -> None:

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import asyncpg
 import pytest_asyncio
 
 from libs.bus import MemoryBus
@@ -18,14 +17,15 @@ from libs.embedded.envoy import Edge
 from libs.embedded.part import launch
 from libs.embedded.ports import free_port
 from libs.kernel.context import platform
-from libs.kernel.secret import Secret
 from libs.protogen.lightrail.router.v1 import router_pb2 as pb
 from libs.protogen.lightrail.router.v1.router_pb2_grpc import RouterServiceStub
 from libs.rpc import Identity, Peer, Server
 from libs.runtime import Host
 from libs.runtime.clock import SystemClock
+from libs.testing.databases import TakeDatabase
 from libs.testing.eventually import eventually
 from services.router.main import MODULE
+from services.router.store.postgres import MIGRATIONS
 from tests.integration.router import apps
 
 DEPLOY = platform("deploy")
@@ -162,15 +162,10 @@ class Calls:
 
 
 @pytest_asyncio.fixture
-async def stand(postgres_dsn: Secret[str], open_folder: Path, identity: Identity) -> AsyncIterator[Stand]:
+async def stand(take_db: TakeDatabase, open_folder: Path, identity: Identity) -> AsyncIterator[Stand]:
     """Everything but router and edge, which each test starts."""
     name = f"router_{secrets.token_hex(6)}"
-    admin = await asyncpg.connect(postgres_dsn.reveal())
-    await admin.execute(f'create database "{name}"')
-    dsn = f"{postgres_dsn.reveal().rpartition('/')[0]}/{name}"
-    own = await asyncpg.connect(dsn)
-    await own.execute("create schema router")
-    await own.close()
+    dsn = (await take_db("router", MIGRATIONS)).reveal()
     room = open_folder / name
     room.mkdir(mode=0o711)
     closed = doors.choose(room / "doors", room / "doors.path", {})
@@ -198,8 +193,6 @@ async def stand(postgres_dsn: Secret[str], open_folder: Path, identity: Identity
             ads=ads,
             gateway=gateway,
         )
-    await admin.execute(f'drop database if exists "{name}" with (force)')
-    await admin.close()
 
 
 @pytest_asyncio.fixture

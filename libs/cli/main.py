@@ -37,6 +37,7 @@ _COMMANDS: Final = (
 )
 _GROUPS: Final = (
     ("variables", "variables:app", "List, set and delete variables."),
+    ("service", "service:app", "Show and change how a service is built and run."),
     ("source", "source:app", "Say where a service's source comes from, and deploy it from there."),
     ("build", "build:app", "Show how a directory would be built, and how a build went."),
     ("config", "build:config", "Check the files that say how a directory is built."),

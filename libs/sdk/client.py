@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import BinaryIO, Final, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
 from libs.kernel.units import KIB
 from libs.sdk import models, scans, upkeep
-from libs.sdk.transport import Params, Transport
+from libs.sdk.operating import Operating
+from libs.sdk.transport import Params, part
 
 T = TypeVar("T")
 NOTHING: Final = type(None)
@@ -25,7 +25,7 @@ class _Items(msgspec.Struct):
     next_cursor: str | None = None
 
 
-class Client(Transport):
+class Client(Operating):
     """`async with Client(api, token) as client: …`. Every method raises the Failure that the API told of."""
 
     # Session and accounts
@@ -82,7 +82,7 @@ class Client(Transport):
 
     async def revoke_token(self, token_id: str) -> None:
         """Revokes a token."""
-        await self.call("DELETE", f"/tokens/{_part(token_id)}", NOTHING)
+        await self.call("DELETE", f"/tokens/{part(token_id)}", NOTHING)
 
     # Projects and services
 
@@ -92,7 +92,7 @@ class Client(Transport):
 
     async def project(self, project_id: str) -> models.Project:
         """One project."""
-        return await self.call("GET", f"/projects/{_part(project_id)}", models.Project)
+        return await self.call("GET", f"/projects/{part(project_id)}", models.Project)
 
     async def create_project(self, name: str, *, workspace_id: str | None = None) -> models.Project:
         """Makes a project with the environment “production”."""
@@ -103,7 +103,7 @@ class Client(Transport):
     ) -> models.Project:
         """Changes what is given."""
         body = {"scan_policy": scan_policy, "scan_severity": scan_severity}
-        return await self.call("PATCH", f"/projects/{_part(project_id)}", models.Project, body=body, repeatable=True)
+        return await self.call("PATCH", f"/projects/{part(project_id)}", models.Project, body=body, repeatable=True)
 
     async def services(self, project_id: str, *, environment_id: str = "") -> list[models.Service]:
         """Services of a project as they are in an environment; its first one unless told."""
@@ -113,11 +113,18 @@ class Client(Transport):
     async def service(self, service_id: str, *, environment_id: str = "") -> models.Service:
         """One service as it is in an environment; the project's first one unless told."""
         params = {"environment_id": environment_id}
-        return await self.call("GET", f"/services/{_part(service_id)}", models.Service, params=params)
+        return await self.call("GET", f"/services/{part(service_id)}", models.Service, params=params)
 
     async def create_service(self, project_id: str, name: str) -> models.Service:
         """Makes a service."""
         return await self.call("POST", "/services", models.Service, body={"project_id": project_id, "name": name})
+
+    async def set_settings(
+        self, service_id: str, environment_id: str, settings: Mapping[str, object]
+    ) -> models.Service:
+        """Changes the settings that are given; None puts one back to its default."""
+        body = {"environment_id": environment_id, "settings": settings}
+        return await self.call("PATCH", f"/services/{part(service_id)}", models.Service, body=body, repeatable=True)
 
     # Variables; `service_id` empty means those the environment's services share
 
@@ -149,7 +156,7 @@ class Client(Transport):
         path, params = _variables(service_id, environment_id)
         query = {**params, "skip_deploys": str(skip_deploys).lower()}
         return await self.call(
-            "DELETE", f"{path}/{_part(name)}", models.VariablesVersion, params=query, repeatable=False
+            "DELETE", f"{path}/{part(name)}", models.VariablesVersion, params=query, repeatable=False
         )
 
     # Deployments
@@ -169,7 +176,7 @@ class Client(Transport):
 
         return await self.call(
             "POST",
-            f"/services/{_part(service_id)}/snapshots",
+            f"/services/{part(service_id)}/snapshots",
             models.Snapshot,
             headers={"Content-Type": "application/gzip", "Content-Length": str(size)},
             content=pieces(),
@@ -196,31 +203,31 @@ class Client(Transport):
     async def source(self, service_id: str, environment_id: str) -> models.Source:
         """Where a service's source comes from."""
         params: Params = {"environment_id": environment_id}
-        return await self.call("GET", f"/services/{_part(service_id)}/source", models.Source, params=params)
+        return await self.call("GET", f"/services/{part(service_id)}/source", models.Source, params=params)
 
     async def set_source(self, service_id: str, environment_id: str, source: dict[str, object]) -> models.Source:
         """Sets where a service's source comes from; what is left out is unset."""
         body = {"environment_id": environment_id or None, **source}
-        return await self.call("PUT", f"/services/{_part(service_id)}/source", models.Source, body=body)
+        return await self.call("PUT", f"/services/{part(service_id)}/source", models.Source, body=body)
 
     async def clear_source(self, service_id: str, environment_id: str) -> None:
         """Forgets where a service's source comes from."""
         params: Params = {"environment_id": environment_id}
-        await self.call("DELETE", f"/services/{_part(service_id)}/source", NOTHING, params=params)
+        await self.call("DELETE", f"/services/{part(service_id)}/source", NOTHING, params=params)
 
     async def create_deploy_key(self, service_id: str, *, renew: bool = False) -> models.DeployKey:
         """The public half of the service's ssh key, which is made when there is none."""
-        path = f"/services/{_part(service_id)}/deploy-key"
+        path = f"/services/{part(service_id)}/deploy-key"
         params: Params = {"renew": "true" if renew else "false"}
         return await self.call("POST", path, models.DeployKey, params=params)
 
     async def delete_deploy_key(self, service_id: str) -> None:
         """Forgets the service's ssh key."""
-        await self.call("DELETE", f"/services/{_part(service_id)}/deploy-key", NOTHING)
+        await self.call("DELETE", f"/services/{part(service_id)}/deploy-key", NOTHING)
 
     async def forget_host_keys(self, service_id: str) -> None:
         """Forgets the keys that ssh hosts showed first."""
-        await self.call("DELETE", f"/services/{_part(service_id)}/host-keys", NOTHING)
+        await self.call("DELETE", f"/services/{part(service_id)}/host-keys", NOTHING)
 
     async def deployments(
         self, *, service_id: str = "", environment_id: str = "", project_id: str = "", limit: int = 20
@@ -236,23 +243,23 @@ class Client(Transport):
 
     async def deployment(self, deployment_id: str) -> models.Deployment:
         """One deployment with its instances."""
-        return await self.call("GET", f"/deployments/{_part(deployment_id)}", models.Deployment)
+        return await self.call("GET", f"/deployments/{part(deployment_id)}", models.Deployment)
 
     async def delete_deployment(self, deployment_id: str) -> models.Deployment:
         """Cancels or stops a deployment."""
-        return await self.call("DELETE", f"/deployments/{_part(deployment_id)}", models.Deployment)
+        return await self.call("DELETE", f"/deployments/{part(deployment_id)}", models.Deployment)
 
     async def redeploy(self, deployment_id: str) -> models.Deployment:
         """Builds the same source again."""
-        return await self.call("POST", f"/deployments/{_part(deployment_id)}/redeploy", models.Deployment)
+        return await self.call("POST", f"/deployments/{part(deployment_id)}/redeploy", models.Deployment)
 
     async def rollback(self, deployment_id: str) -> models.Deployment:
         """Starts an older deployment's artifact, variables and settings again."""
-        return await self.call("POST", f"/deployments/{_part(deployment_id)}/rollback", models.Deployment)
+        return await self.call("POST", f"/deployments/{part(deployment_id)}/rollback", models.Deployment)
 
     async def watch(self, deployment_id: str) -> AsyncGenerator[models.Deployment, None]:
         """The deployment now and on each change of state, until it is active or over."""
-        path = f"/deployments/{_part(deployment_id)}/events"
+        path = f"/deployments/{part(deployment_id)}/events"
         async for event in self.events(path):
             yield msgspec.json.decode(event.data, type=models.Deployment)
 
@@ -260,14 +267,14 @@ class Client(Transport):
 
     async def build(self, build_id: str) -> models.Build:
         """One build with its stages."""
-        return await self.call("GET", f"/builds/{_part(build_id)}", models.Build)
+        return await self.call("GET", f"/builds/{part(build_id)}", models.Build)
 
     async def builds(self, deployment_ids: Sequence[str]) -> list[models.Build]:
         """The builds of these deployments, newest first; not all of them have one."""
         found: list[models.Build] = []
         # An address of bounded length: many ids are asked about in turns.
         for start in range(0, len(deployment_ids), 50):
-            asked = "&".join(f"deployment_id={_part(one)}" for one in deployment_ids[start : start + 50])
+            asked = "&".join(f"deployment_id={part(one)}" for one in deployment_ids[start : start + 50])
             found += await self._list(f"/builds?{asked}", models.Build)
         return found
 
@@ -285,7 +292,7 @@ class Client(Transport):
 
     async def provenance(self, *, build_id: str = "", artifact_digest: str = "") -> models.Provenance:
         """The signed statement of a build, or of the newest build that made an artifact."""
-        path = f"/builds/{_part(build_id)}" if build_id else f"/artifacts/{_part(artifact_digest)}"
+        path = f"/builds/{part(build_id)}" if build_id else f"/artifacts/{part(artifact_digest)}"
         return await self.call("GET", f"{path}/provenance", models.Provenance)
 
     async def provenance_key(self) -> str:
@@ -294,11 +301,11 @@ class Client(Transport):
 
     async def scan(self, build_id: str) -> scans.Scan:
         """What the scan of a build's source found."""
-        return await self.call("GET", f"/builds/{_part(build_id)}/scan", scans.Scan)
+        return await self.call("GET", f"/builds/{part(build_id)}/scan", scans.Scan)
 
     async def sbom(self, build_id: str) -> bytes:
         """The bill of materials of a build's source: a CycloneDX document."""
-        return bytes(await self.call("GET", f"/builds/{_part(build_id)}/sbom", msgspec.Raw))
+        return bytes(await self.call("GET", f"/builds/{part(build_id)}/sbom", msgspec.Raw))
 
     # Logs
 
@@ -306,7 +313,7 @@ class Client(Transport):
         self, deployment_id: str, *, follow: bool = False, after: int = 0
     ) -> AsyncGenerator[models.BuildLine, None]:
         """The build's log from its first line; with `follow` until the build ends."""
-        path = f"/deployments/{_part(deployment_id)}/build-logs"
+        path = f"/deployments/{part(deployment_id)}/build-logs"
         params: Params = {"follow": str(follow).lower(), "after": after}
         async for event in self.events(path, params=params, forever=follow):
             yield msgspec.json.decode(event.data, type=models.BuildLine)
@@ -322,7 +329,7 @@ class Client(Transport):
         after: int = 0,
     ) -> AsyncGenerator[models.LogLine, None]:
         """What a deployment's instances printed, or a service's; with `follow` also what comes."""
-        path = f"/deployments/{_part(deployment_id)}/logs" if deployment_id else f"/services/{_part(service_id)}/logs"
+        path = f"/deployments/{part(deployment_id)}/logs" if deployment_id else f"/services/{part(service_id)}/logs"
         params: Params = {"follow": str(follow).lower(), "tail": tail, "after": after, "environment_id": environment_id}
         async for event in self.events(path, params=params, forever=follow):
             yield msgspec.json.decode(event.data, type=models.LogLine)
@@ -353,24 +360,7 @@ class Client(Transport):
 
     async def timeline(self, deployment_id: str) -> models.Timeline:
         """What happened to a deployment over all services."""
-        return await self.call("GET", f"/deployments/{_part(deployment_id)}/timeline", models.Timeline)
-
-    async def dead_letters(self) -> models.DeadLetters:
-        """Facts that a service could not react to. Operators only."""
-        return await self.call("GET", "/platform/dead-letters", models.DeadLetters)
-
-    async def replay_dead_letter(self, source: str, fact_id: str) -> None:
-        """Lets the service `source` react to a fact again. Operators only."""
-        await self.call("POST", f"/platform/dead-letters/{_part(source)}/{_part(fact_id)}/replay", NOTHING)
-
-    async def collection(self) -> upkeep.Collection:
-        """What the last collection removed, and why. Operators only."""
-        return await self.call("GET", "/platform/collection", upkeep.Collection)
-
-    async def collect(self, *, dry_run: bool = False) -> upkeep.Collection:
-        """Removes what nobody needs any more now, or says what would go. Operators only."""
-        query = {"dry_run": str(dry_run).lower()}
-        return await self.call("POST", "/platform/collection", upkeep.Collection, params=query)
+        return await self.call("GET", f"/deployments/{part(deployment_id)}/timeline", models.Timeline)
 
     async def _list(self, path: str, item: type[T], params: Params | None = None) -> list[T]:
         answer = await self.call("GET", path, _Items, params=params)
@@ -390,10 +380,5 @@ class Client(Transport):
 def _variables(service_id: str, environment_id: str) -> tuple[str, dict[str, str]]:
     """The path of a service's variables, or of those an environment's services share."""
     if service_id:
-        return f"/services/{_part(service_id)}/variables", {"environment_id": environment_id} if environment_id else {}
-    return f"/environments/{_part(environment_id)}/variables", {}
-
-
-def _part(value: str) -> str:
-    """One segment of a path, whatever the caller typed."""
-    return quote(value, safe="")
+        return f"/services/{part(service_id)}/variables", {"environment_id": environment_id} if environment_id else {}
+    return f"/environments/{part(environment_id)}/variables", {}

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import Final, Self, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -148,3 +148,8 @@ def _target(path: str, params: Params | None) -> str:
         if value not in (None, "")
     }
     return f"{PREFIX}{path}{f'?{urlencode(given)}' if given else ''}"
+
+
+def part(value: str) -> str:
+    """One segment of a path, whatever the caller typed."""
+    return quote(value, safe="")

@@ -112,7 +112,7 @@ async def test_followed_logs_come_as_they_are_printed(application: Make) -> None
 
 async def test_two_replicas_run_and_a_dead_one_is_replaced(application: Make) -> None:
     app = await application("flask-pip")
-    await app.settings(replicas=2)
+    await app.lr("service", "set", "--replicas", "2", "--memory", "128Mi")
     await app.up()
     deployment = await app.deployment((await app.deployments())[0]["id"])
     assert [row["state"] for row in deployment["instances"]] == ["healthy", "healthy"]

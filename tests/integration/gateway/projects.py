@@ -155,6 +155,9 @@ class Projects(project_pb2_grpc.ProjectServiceServicer):
 
     async def UpdateService(self, request: Any, context: Any) -> Any:
         service = self.service(seen(self.world, "UpdateService"), request.service_id)
+        if request.settings.HasField("resources"):
+            # They are one setting, and replaced as a whole.
+            service.settings.ClearField("resources")
         service.settings.MergeFrom(request.settings)
         for name in request.clear:
             service.settings.ClearField(name)

@@ -41,6 +41,8 @@ ROWS: tuple[tuple[int, str, tuple[str, ...]], ...] = (
     (0, "variables set", ("A=1",)),
     (0, "variables list", ()),
     (0, "variables delete", ("A",)),
+    (0, "service set", ("--replicas", "2")),
+    (0, "service show", ()),
     (0, "source set", ("--git", "https://git.example/shop.git")),
     (0, "source show", ()),
     (0, "source key", ()),

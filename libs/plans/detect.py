@@ -172,5 +172,5 @@ def _provider(tree: Tree, settings: PlanSettings) -> Provider:
         "No known language was found. Looked for: "
         + "; ".join(f"{one.NAME} ({one.LOOKS_FOR})" for one in PROVIDERS if one.LOOKS_FOR)
         + f". The directory holds: {shown or 'nothing that people wrote'}.",
-        hint="Add one of these files, or set root_directory to the folder that has them.",
+        hint="Add one of these files, or name the folder that has them: lr service set --root-directory FOLDER.",
     )

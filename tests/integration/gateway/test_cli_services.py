@@ -41,6 +41,7 @@ async def test_what_cannot_be_set_is_told_and_changes_nothing(person: Person) ->
         (1, [], "lr service set --replicas 2"),
         (1, ["--replicas", "101"], "replicas"),
         (1, ["--memory", "much"], "memory"),
+        (1, ["--cpu", "0"], "It is nothing"),
         (2, ["--kind", "cron"], "web"),
     ):
         run = await person.lr("service", "set", *arguments)

@@ -39,13 +39,18 @@ def memory(value: str | int) -> int:
     return amount
 
 
+_NOTHING: Final = "It is nothing. Leave it out, or write null, for the platform's default."
+
+
 def _check_cpu(value: str | float) -> str | float:
-    millicores(value)
+    if millicores(value) == 0:
+        raise ValueError(_NOTHING)
     return value
 
 
 def _check_memory(value: str | int) -> str | int:
-    memory(value)
+    if memory(value) == 0:
+        raise ValueError(_NOTHING)
     return value
 
 

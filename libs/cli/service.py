@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from libs.sdk.models import Service
 
 app = App(name="service", help="Show and change how a service is built and run.")
-# As options, and as the API calls them.
-_LIMITS: Final = {"cpu": "cpu_limit", "memory": "memory_limit"}
+# The parts of the setting `resources`: as options, and as the API calls them.
+_RESOURCES: Final = {
+    "cpu": "cpu_limit",
+    "memory": "memory_limit",
+    "cpu_request": "cpu_request",
+    "memory_request": "memory_request",
+}
 
 
 @Parameter(name="*")
@@ -35,6 +40,8 @@ class Wanted:
     replicas: Annotated[int | None, Parameter(help="How many instances run.")] = None
     cpu: Annotated[str | None, Parameter(help="What an instance may use at most: 0.5, 500m.")] = None
     memory: Annotated[str | None, Parameter(help="What an instance may use at most: 512Mi, 1Gi.")] = None
+    cpu_request: Annotated[str | None, Parameter(help="What an instance asks for: 100m.")] = None
+    memory_request: Annotated[str | None, Parameter(help="What an instance asks for: 64Mi.")] = None
     health_path: Annotated[str | None, Parameter(help="Path that must answer 200 before a version goes live.")] = None
     health_timeout: Annotated[int | None, Parameter(help="Seconds in which it has to.")] = None
     restart_policy: Annotated[
@@ -84,20 +91,23 @@ async def set_settings(
     async with session.connect() as client:
         found = await target.find_service(client, service=service, environment=environment)
         with target.may_be_gone():
-            if changes.keys() & _LIMITS.keys():
+            if changes.keys() & _RESOURCES.keys():
                 now = await client.service(found.service_id, environment_id=found.environment_id)
-                changes["resources"] = _limits(now, changes)
+                changes["resources"] = _resources(now, changes)
             row = await client.set_settings(found.service_id, found.environment_id, changes)
     if not as_json:
         screen.note("The next deployment uses them: lr up, or lr redeploy.")
     return _shown(row, as_json=as_json)
 
 
-def _limits(now: Service, changes: dict[str, Any]) -> dict[str, object] | None:
-    """The service's resources with the changes, which are taken out; None when nothing of them is set any more."""
+def _resources(now: Service, changes: dict[str, Any]) -> dict[str, object] | None:
+    """The service's resources with the changes, which are taken out; None when nothing of them is set any more.
+
+    They are one setting of the API: of two people who change parts of it at once, the later one wins.
+    """
     kept = now.settings.get("resources")
     resources: dict[str, object] = dict(kept) if isinstance(kept, dict) else {}
-    for option, name in _LIMITS.items():
+    for option, name in _RESOURCES.items():
         if option in changes:
             resources[name] = changes.pop(option)
     return resources if any(value is not None for value in resources.values()) else None
@@ -109,7 +119,7 @@ def _shown(row: Service, *, as_json: bool) -> int:
         return 0
     resources = row.settings.get("resources")
     values = {**row.settings, **(resources if isinstance(resources, dict) else {})}
-    values.update({option: values.get(name) for option, name in _LIMITS.items()})
+    values.update({option: values.get(name) for option, name in _RESOURCES.items()})
     rows = [(name, str(value)) for name in _NAMES if (value := values.get(name.replace("-", "_"))) is not None]
     screen.say(f"{row.name} in {row.environment_name}")
     if rows:

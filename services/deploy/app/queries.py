@@ -51,8 +51,9 @@ class Queries:
         if not found:
             await self._allow_empty(ctx, wanted)
         page = found[:size]
-        instances = await self._store.instances([one.id for one in page])
-        of = {one.id: [its for its in instances if its.deployment_id == one.id] for one in page}
+        of: dict[str, list[Instance]] = {one.id: [] for one in page}
+        for instance in await self._store.instances(list(of)):
+            of[instance.deployment_id].append(instance)
         return [(one, of[one.id]) for one in page], page[-1].id if len(found) > size else ""
 
     async def artifacts_in_use(self, keep_count: int, since: datetime) -> list[ArtifactInUse]:

@@ -196,7 +196,7 @@ class World:
                 await self.reaper.step(instance)
             if not busy:
                 return
-            await self.clock.sleep(1.2)
+            await self.clock.sleep(0.6)
 
     async def subjects(self) -> list[str]:
         rows = await self.db.fetch("select subject from outbox order by position")

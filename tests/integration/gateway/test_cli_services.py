@@ -33,6 +33,16 @@ async def test_a_limit_leaves_the_other_one(person: Person) -> None:
     assert "Nothing is set" in (await person.ok("service", "set", "--unset", "memory")).out
 
 
+async def test_what_was_set_over_rest_alone_is_shown_and_kept(person: Person) -> None:
+    service = await linked(person)
+    requests = {"cpu_request": "100m", "memory_request": "64Mi"}
+    await person.gateway.json("PATCH", f"/services/{service['id']}", json={"settings": {"resources": requests}})
+    await person.ok("service", "set", "--cpu", "1")
+    shown = (await person.ok("service", "set", "--unset", "cpu")).out
+    assert re.search(r"cpu-request +100m", shown)
+    assert re.search(r"memory-request +64Mi", shown)
+
+
 async def test_what_cannot_be_set_is_told_and_changes_nothing(person: Person) -> None:
     await linked(person)
     for code, arguments, words in (
@@ -42,6 +52,7 @@ async def test_what_cannot_be_set_is_told_and_changes_nothing(person: Person) ->
         (1, ["--replicas", "101"], "replicas"),
         (1, ["--memory", "much"], "memory"),
         (1, ["--cpu", "0"], "It is nothing"),
+        (1, ["--memory", "0"], "It is nothing"),
         (2, ["--kind", "cron"], "web"),
     ):
         run = await person.lr("service", "set", *arguments)

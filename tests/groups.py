@@ -14,7 +14,9 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] 
 _TOPOLOGY = re.compile(r"\[(all|split)[-\]]")
 
 # They share the stack that images are built on.
-OF_IMAGES: Final = frozenset(f"tests/contract/test_builder_{driver}.py" for driver in ("docker", "buildah"))
+OF_IMAGES: Final = frozenset(
+    f"tests/contract/test_builder_{driver}.py" for driver in ("docker", "docker_caps", "buildah")
+)
 
 
 class Grouped(LoadScopeScheduling):  # type: ignore[misc]  # the same

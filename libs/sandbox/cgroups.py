@@ -37,6 +37,8 @@ class Group:
                 _set(memory / "memory.max", limits.memory_bytes)
                 _set_if_there(memory / "memory.swap.max", 0)
             else:
+                # Memory with swap may never be less than memory alone, as it would be while a cap is raised.
+                _set_if_there(memory / "memory.memsw.limit_in_bytes", -1)
                 _set(memory / "memory.limit_in_bytes", limits.memory_bytes)
                 _set_if_there(memory / "memory.memsw.limit_in_bytes", limits.memory_bytes)
         if limits.cpu_millicores is not None:

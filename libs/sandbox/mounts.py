@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +22,24 @@ def mounts_below(folder: Path, table: Path = _TABLE) -> list[Path]:
     found = [Path(os.fsdecode(_plain(line.split()[4]))) for line in table.read_bytes().splitlines()]
     # Of two mounts on one place, each is undone on its own.
     return sorted((place for place in found if root in place.parents), key=lambda place: -len(place.parts))
+
+
+def overlays_of(pids: Iterable[int], folder: Path) -> list[Path]:
+    """Folders below `folder` that overlays consist of which these processes see; none of processes that ended. Blocks.
+
+    Layers are often named by links with short names, and from the folder on: what they lead to is given.
+    """
+    root, found = folder.resolve(), dict[Path, None]()
+    for pid in pids:
+        with suppress(OSError):  # it has ended
+            for line in Path(f"/proc/{pid}/mountinfo").read_bytes().splitlines():
+                _, _, tail = line.partition(b" - overlay ")
+                for option in tail.rpartition(b" ")[2].split(b","):
+                    name, _, value = option.partition(b"=")
+                    if name in {b"upperdir", b"lowerdir"}:
+                        layers = ((root / os.fsdecode(_plain(one))).resolve() for one in value.split(b":"))
+                        found.update((one, None) for one in layers if root in one.parents)
+    return list(found)
 
 
 def unmount_below(folder: Path) -> list[Path]:

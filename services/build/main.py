@@ -22,7 +22,6 @@ from libs.reconcile import Driver
 from libs.runtime import Follow, Module, Opened
 from libs.runtime.host import Host
 from libs.runtime.version import platform_version
-from libs.sandbox.cgroups import open_groups
 from libs.sandbox.sandbox import Sandbox
 from libs.sandbox.spec import Limits
 from services.build.adapters.archives import CheckedArchives, archive_limits
@@ -33,17 +32,13 @@ from services.build.adapters.caches import ToolCaches
 from services.build.adapters.deployments import PeerDeployments
 from services.build.adapters.disk import DiskWatch
 from services.build.adapters.git import Git
-from services.build.adapters.images.buildah import BuildahBuilder
 from services.build.adapters.images.chosen import ChosenBuilder
-from services.build.adapters.images.docker import DockerBuilder
-from services.build.adapters.images.engine import Engine
-from services.build.adapters.images.recipes import Kitchen, platform_of
+from services.build.adapters.images.drivers import Wishes, image_drivers
+from services.build.adapters.images.own import OwnEngine
 from services.build.adapters.images.registry import Registry
-from services.build.adapters.images.rooms import Rooms
-from services.build.adapters.images.stores import BuildahCaches, BuildahImages, EngineImages
 from services.build.adapters.machine import ThisMachine
 from services.build.adapters.projects import PeerProjects
-from services.build.adapters.registries import Registries, read_registries
+from services.build.adapters.registries import read_registries
 from services.build.adapters.remotes import Remotes
 from services.build.adapters.repositories import GitRepositories
 from services.build.adapters.runtimes import Runtimes
@@ -94,6 +89,8 @@ LARGEST_FILE = 4 * 1024**3
 FETCH_SECONDS = 600.0
 # Whether what deploy runs applications with can run images: its one runtime starts processes.
 RUNS_IMAGES = False
+# Seconds after which the engine of image builds is stopped when nobody needs it.
+IDLE = 300.0
 # Seconds that a start-up keeps everything busy.
 QUIET = 60.0
 # Three are held for good (relay, notifications, the collections' lease); the others open when they are needed.
@@ -155,13 +152,27 @@ async def open_build(host: Host) -> AsyncIterator[Opened]:
         running = {one.id for one in await ground.builds.running(host.clock.now())}
         await asyncio.to_thread(ground.work.sweep, running)
         slug = slug_builder(ground)
-        yield opened(ground, slug, await source_scanner(ground, slug, running))
+        builder, engine = chosen_builder(settings, host, slug)
+        async with closed(engine):
+            yield opened(ground, builder, engine, await source_scanner(ground, slug, running))
 
 
-def opened(on: Ground, slug: SlugBuilder, scanner: SourceScanner) -> Opened:
+@asynccontextmanager
+async def closed(engine: OwnEngine | None) -> AsyncIterator[None]:
+    """Ends the engine after the block; before it, what a process that was killed left of it."""
+    if engine is None:
+        yield
+        return
+    await engine.close()
+    try:
+        yield
+    finally:
+        await engine.close()
+
+
+def opened(on: Ground, builder: ChosenBuilder, engine: OwnEngine | None, scanner: SourceScanner) -> Opened:
     """Everything that build offers and does."""
     settings, db, clock = on.settings, on.db, on.host.clock
-    builder = chosen_builder(settings, on.host, slug)
     archives = CheckedArchives(on.blobs, settings.home / "build" / "incoming", settings.snapshot_limit)
     repositories = git_repositories(on, archives)
     attestations = SignedAttestations(on.blobs, SigningKey.load(settings.provenance_key_file))
@@ -191,6 +202,7 @@ def opened(on: Ground, slug: SlugBuilder, scanner: SourceScanner) -> Opened:
             settling.run,
             lambda: wake_on(db, CHANNEL, driver.wake, clock),
             lambda: run_leased(db, "collect", clock, lambda: collect(collecting, settings, clock)),
+            *([lambda: engine.rest(IDLE)] if engine else []),
         ],
         follows=[Follow(DEPLOY, to_deploy(reactions)), Follow(PROJECT, to_project(reactions))],
     )
@@ -290,7 +302,7 @@ def slug_builder(on: Ground) -> SlugBuilder:
             on.sandbox,
             caps(settings),
             settings.deadline,
-            DiskWatch(settings.disk_bytes, settings.disk_reserve // 2, host.clock),
+            disk_watch(settings, host.clock),
         ),
         layers=PostgresDependencyLayers(on.db),
         runtimes=Runtimes(home / "tools", uv),
@@ -304,6 +316,11 @@ def slug_builder(on: Ground) -> SlugBuilder:
 def caps(settings: Settings) -> Limits:
     """What one build may take."""
     return Limits(settings.memory, settings.cpu_millicores, MOST_PROCESSES, LARGEST_FILE)
+
+
+def disk_watch(settings: Settings, clock: Clock) -> DiskWatch:
+    """What stops a build that fills the disk."""
+    return DiskWatch(settings.disk_bytes, settings.disk_reserve // 2, clock)
 
 
 def git_repositories(on: Ground, archives: CheckedArchives) -> GitRepositories:
@@ -321,52 +338,35 @@ def git_repositories(on: Ground, archives: CheckedArchives) -> GitRepositories:
     )
 
 
-def chosen_builder(settings: Settings, host: Host, slug: SlugBuilder) -> ChosenBuilder:
-    """The builder that passes each build on to its driver."""
+def chosen_builder(settings: Settings, host: Host, slug: SlugBuilder) -> tuple[ChosenBuilder, OwnEngine | None]:
+    """The builder that passes each build on to its driver, and the engine that is ended with this process."""
     registry = None
     if settings.registry:
         registry = Registry(
             settings.registry, settings.registry_username, settings.registry_password, settings.registry_insecure
         )
-    rooms = Rooms(open_groups(f"{platform_of(settings.home)}-images"), caps(settings), host.clock)
-    kitchen = Kitchen(
-        work=slug.work,
-        key=settings.home / "build" / "variables.key",
-        registries=slug.registries if settings.host_configuration else Registries(),
+    wishes = Wishes(
+        home=settings.home,
+        limits=caps(settings),
+        disk=disk_watch(settings, host.clock),
         stack=settings.stack,
-        platform=platform_of(settings.home),
-    )
-    docker = DockerBuilder(
-        engine=Engine(settings.docker_host or host.environ.get("DOCKER_HOST", ""), host.environ),
-        kitchen=kitchen,
-        stacks=settings.home / "stacks",
-        blobs=slug.blobs,
-        clock=host.clock,
-        rooms=rooms,
+        docker_host=settings.docker_host,
         network=settings.image_network,
+        host_configuration=settings.host_configuration,
         registry=registry,
     )
-    buildah = BuildahBuilder(
-        home=settings.home / "build" / "buildah",
-        kitchen=kitchen,
-        stacks=settings.home / "stacks",
-        blobs=slug.blobs,
-        clock=host.clock,
-        rooms=rooms,
-        environ=host.environ,
-        network=settings.image_network,
-        registry=registry,
-    )
-    return ChosenBuilder(
+    drivers = image_drivers(wishes, slug, host.environ, host.clock)
+    chosen = ChosenBuilder(
         slug=slug,
-        images={"docker": docker, "buildah": buildah},
+        images=drivers.builders,
         default=settings.builder,
         allowed=settings.builders,
         runs_images=RUNS_IMAGES,
         own_secrets=registry.secrets if registry else frozenset(),
-        stores=(EngineImages(docker.engine, kitchen.platform), BuildahImages(buildah, kitchen.platform)),
-        caches=(BuildahCaches(buildah),),
+        stores=drivers.stores,
+        caches=drivers.caches,
     )
+    return chosen, drivers.own
 
 
 async def source_scanner(on: Ground, builder: SlugBuilder, running: set[str]) -> SourceScanner:

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from libs.kernel.units import MIB
 from libs.plans.faults import BuildFault
 from libs.sandbox.mounts import mounts_below
+from libs.sandbox.spec import Limits
+from services.build.adapters.disk import DiskWatch
 from services.build.adapters.images.buildah import BuildahBuilder
 from services.build.adapters.images.kept import is_layer
 from services.build.adapters.images.registry import Registry
@@ -24,8 +25,10 @@ from services.build.app.ports import Cache
 from services.build.domain.model import Artifact
 from tests.contract.builder_suite import *  # noqa: F403 - the suite's tests run here
 from tests.contract.engines import require
+from tests.contract.hostile_suite import *  # noqa: F403 - the same
+from tests.contract.hostile_suite import HOG, MODEST
 from tests.contract.image_suite import *  # noqa: F403 - the same
-from tests.contract.workshop import Workshop, kitchen_of, rooms_of
+from tests.contract.workshop import Heard, Workshop, kitchen_of, rooms_of
 from tests.integration.build.sites import Site
 
 # They share one stack with the tests of other builders.
@@ -42,7 +45,6 @@ for _ in range(60):
 os.chroot(".")
 print(open(sys.argv[1]).read())
 """
-HOG = "python3 -c \"x = b'1' * 600_000_000; print(len(x))\""
 
 
 @pytest_asyncio.fixture
@@ -89,7 +91,13 @@ async def workshop(
         assert found
         return str(found["OCIv1"]["config"]["WorkingDir"])
 
-    yield Workshop(
+    def limiting(limits: Limits, disk: DiskWatch | None) -> Workshop:
+        rooms = replace(builder.rooms, limits=limits)
+        if rooms.groups is None:
+            pytest.skip("this process may make no control groups")
+        return replace(made, make=replace(builder, rooms=rooms, disk=disk).build, heard=Heard(frozenset()))
+
+    made = Workshop(
         site,
         "buildah",
         builder.build,
@@ -99,8 +107,10 @@ async def workshop(
         BuildahImages(builder, "tests"),
         pushing,
         pull,
+        limiting,
         builder.home,
     )
+    yield made
     # What was cut off leaves nothing behind.
     for number in range(9):
         await builder.clean(f"bld_{number}")
@@ -177,17 +187,9 @@ async def test_mount_that_leads_into_the_machine_is_refused_with_its_line(worksh
         await workshop.build({"Dockerfile": f"FROM lightrail/debian:run\nRUN --mount={mount} ls /x\n"})
 
 
-async def test_command_that_takes_more_memory_than_it_may_is_told_the_limit(
-    open_folder: Path, engine_folder: Path, stacks: Path
-) -> None:
-    require("buildah")
-    site = await Site.open(open_folder / "buildah-hog")
-    rooms = rooms_of(site, memory=256 * MIB)
-    if rooms.groups is None:
-        pytest.skip("this process may make no control groups")
-    home = engine_folder / "buildah"
-    builder = BuildahBuilder(home, kitchen_of(site), stacks, site.blobs, site.clock, rooms, os.environ)
-    with pytest.raises(BuildFault, match=r"ran out of memory \(limit 256 MiB\)"):
-        await Workshop(site, "buildah", builder.build).build({"main.py": "print(1)\n"}, build_command=HOG)
-    await builder.clean("bld_0")
-    assert mounts_below(home) == [], "a killed build leaves nothing mounted"
+async def test_build_that_was_killed_leaves_nothing_mounted(workshop: Workshop) -> None:
+    assert isinstance(workshop.store, BuildahImages)
+    with pytest.raises(BuildFault, match="ran out of memory"):
+        await workshop.limited(MODEST).build({"main.py": "print(1)\n"}, build_command=HOG)
+    await workshop.store.builder.clean("bld_0")
+    assert mounts_below(workshop.store.builder.home) == []

@@ -14,6 +14,7 @@ from libs.plans.detect import make_plan
 from libs.plans.plan import PlanSettings
 from libs.sandbox.cgroups import open_groups
 from libs.sandbox.spec import Limits
+from services.build.adapters.disk import DiskWatch
 from services.build.adapters.images.recipes import Kitchen, platform_of
 from services.build.adapters.images.registry import Registry
 from services.build.adapters.images.rooms import Rooms
@@ -80,11 +81,18 @@ class Workshop:
     # The same, with a registry to push to; and a way to get an image from there, which gives its working directory.
     pushing: Callable[[Registry], Workshop] | None = None
     pull: Callable[[str, Registry], Awaitable[str]] | None = None
+    # The same with other limits, and a watch on the disk.
+    limiting: Callable[[Limits, DiskWatch | None], Workshop] | None = None
     # The folder that everything of the builder's lies in, layers as files.
     place: Path | None = None
     heard: Heard = field(default_factory=lambda: Heard(frozenset()))
     origin: Origin = field(default_factory=lambda: Origin(""))
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1_000)))
+
+    def limited(self, limits: Limits, disk: DiskWatch | None = None) -> Workshop:
+        """A workshop on the same ground with other limits."""
+        assert self.limiting
+        return self.limiting(limits, disk)
 
     async def build(
         self, source: str | Mapping[str, str], *, secrets: Mapping[str, str] | None = None, **settings: Any

@@ -7,8 +7,8 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -43,11 +43,11 @@ class ToolCaches:
 
     @asynccontextmanager
     async def held(
-        self, workspace_id: str, tools: Iterable[str], wait: Callable[[str], Awaitable[None]]
+        self, workspace_id: str, tools: Iterable[str], waiting: Callable[[str], AbstractAsyncContextManager[None]]
     ) -> AsyncIterator[None]:
         """Keeps the caches from being removed, and those of tools that need it from other builds.
 
-        `wait` is told, once each, the tools that another build has.
+        While another build has a tool's, it is waited for inside of `waiting`.
         """
         async with AsyncExitStack() as stack:
             # In one order everywhere, so that two builds never wait for each other.
@@ -56,9 +56,9 @@ class ToolCaches:
                 handle = self._opened(workspace_id, tool)
                 stack.callback(os.close, handle)
                 if not _taken(handle, kind):
-                    await wait(tool)
-                    while not _taken(handle, kind):
-                        await self._clock.sleep(_LOOK)
+                    async with waiting(tool):
+                        while not _taken(handle, kind):
+                            await self._clock.sleep(_LOOK)
             yield
 
     async def of_workspace(self, workspace_id: str) -> list[Cache]:

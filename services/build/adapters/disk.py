@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from libs.kernel.clock import Clock
 from libs.kernel.units import show_bytes
@@ -27,6 +27,23 @@ NOTHING: Final = 1024 * 1024
 _BLOCK: Final = 512
 
 
+class Fillable(Protocol):
+    """What is watched."""
+
+    @property
+    def own(self) -> Path:
+        """A folder on the disk in question, named for the build."""
+        ...
+
+    def before(self) -> int:
+        """Bytes that were there and do not count; asked once, after the build began. Blocks."""
+        ...
+
+    def used(self) -> int:
+        """Bytes that are there now. Blocks."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Filled:
     """Where a command writes: the build's own folder, and caches, of which only what is added counts."""
@@ -35,6 +52,35 @@ class Filled:
     caches: tuple[Path, ...] = ()
     # Whose programs they are; None: they share ours, and files that they keep open cannot be told apart.
     uid: int | None = None
+
+    def before(self) -> int:
+        """What the caches have."""
+        return _sizes(self.caches)
+
+    def used(self) -> int:
+        """What the folder and the caches have, and files without a name that the programs keep open."""
+        return _sizes((self.own, *self.caches)) + _unlinked(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written in folders since a moment, as in a store that others have things in too; `own` is the store.
+
+    The kernel sets the time that counts here: no program can set it back.
+    """
+
+    own: Path
+    # Which folders these are may change while the build goes on.
+    folders: Callable[[], Iterable[Path]]
+    since: float
+
+    def before(self) -> int:
+        """Nothing: what is older is never counted."""
+        return 0
+
+    def used(self) -> int:
+        """What was written; of a file that was changed, all of it."""
+        return _sizes(self.folders(), self.since)
 
 
 def _left(place: Path) -> int:
@@ -52,7 +98,7 @@ class DiskWatch:
     left: Callable[[Path], int] = field(default=_left)
 
     @asynccontextmanager
-    async def __call__(self, filled: Filled) -> AsyncIterator[None]:
+    async def __call__(self, filled: Fillable) -> AsyncIterator[None]:
         """Watches while the body runs, and measures once more at its end. BuildFault when it was too much."""
         begin = self.left(filled.own)
         try:
@@ -67,9 +113,9 @@ class DiskWatch:
         self._enough(filled)
         # What a short command left is measured when it may have been much.
         if begin - self.left(filled.own) > self.most // 4:
-            await self._measure(Filled(filled.own), 0)
+            await self._measure(filled, await asyncio.to_thread(filled.before))
 
-    async def _watch(self, filled: Filled) -> None:
+    async def _watch(self, filled: Fillable) -> None:
         # Caches are measured when there is a reason to: they may be large, and most builds are short.
         before, used = -1, 0
         measured, left_then, rest = self.clock.monotonic(), self.left(filled.own), 0.0
@@ -80,12 +126,12 @@ class DiskWatch:
             if since >= rest and (grown or since >= PERIOD):
                 begun = self.clock.monotonic()
                 if before < 0:
-                    before = await asyncio.to_thread(_sizes, filled.caches)
+                    before = await asyncio.to_thread(filled.before)
                 used = await self._measure(filled, before)
                 measured, left_then = self.clock.monotonic(), left
                 rest = (measured - begun) * REST
 
-    def _enough(self, filled: Filled) -> int:
+    def _enough(self, filled: Fillable) -> int:
         """Bytes that the disk has left. BuildFault when they are too few."""
         left = self.left(filled.own)
         if left < max(self.floor, NOTHING):
@@ -95,8 +141,8 @@ class DiskWatch:
             )
         return left
 
-    async def _measure(self, filled: Filled, before: int) -> int:
-        used = await asyncio.to_thread(_used, filled) - before
+    async def _measure(self, filled: Fillable, before: int) -> int:
+        used = await asyncio.to_thread(filled.used) - before
         if used > self.most:
             limit = _amount(self.most)
             raise BuildFault(
@@ -106,19 +152,27 @@ class DiskWatch:
         return used
 
 
-def _used(filled: Filled) -> int:
-    return _sizes((filled.own, *filled.caches)) + _unlinked(filled)
+def _sizes(folders: Iterable[Path], since: float = 0.0) -> int:
+    """What the folders take of the disk, or of it what changed since then.
 
-
-def _sizes(folders: Iterable[Path]) -> int:
-    """What the folders take of the disk; a file with several names counts once, links are not followed."""
+    A file with several names counts once; links are not followed, nor is what is mounted somewhere in there.
+    """
     total, seen = 0, set[tuple[int, int]]()
     for folder in folders:
-        for place, below, names in os.walk(folder):
-            for name in (*below, *names):
-                path = os.path.join(place, name)  # noqa: PTH118 - a Path each would double the time
-                with suppress(OSError):  # it is gone, or nobody may look
-                    total += _size(os.lstat(path), seen)
+        with suppress(OSError):  # it was never there
+            device = os.lstat(folder).st_dev
+            for place, below, names in os.walk(folder):
+                elsewhere = set()
+                for name in (*below, *names):
+                    path = os.path.join(place, name)  # noqa: PTH118 - a Path each would double the time
+                    with suppress(OSError):  # it is gone, or nobody may look
+                        found = os.lstat(path)
+                        if found.st_dev != device:
+                            elsewhere.add(name)
+                        elif found.st_ctime >= since:
+                            total += _size(found, seen)
+                if elsewhere:
+                    below[:] = [name for name in below if name not in elsewhere]
     return total
 
 

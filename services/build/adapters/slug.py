@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Protocol
@@ -199,11 +200,14 @@ class SlugBuilder:
     async def _run(self, site: _Site, step: Step, place: Path, folders: Mapping[str, Path]) -> None:
         """Runs a step's commands, with its tools' caches held."""
 
-        async def wait(tool: str) -> None:
+        @asynccontextmanager
+        async def waiting(tool: str) -> AsyncIterator[None]:
             await site.output.say(step.name, f"waiting for the downloads of {tool}: another build here uses them")
+            with site.job.waiting():
+                yield
 
         tools = () if site.job.fresh else step.caches
-        async with self.caches.held(site.job.build.workspace_id, tools, wait):
+        async with self.caches.held(site.job.build.workspace_id, tools, waiting):
             await self.commands.run(site.job, step, self._room(site, step, place, folders), site.output)
 
     def _prepare(self, site: _Site, number: int, step: Step, folder: Path) -> Path:

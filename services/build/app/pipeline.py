@@ -13,6 +13,7 @@ from libs.plans.faults import BuildFault
 from libs.plans.plan import SLUG, BuildPlan, PlanSettings
 from libs.plans.tree import Tree
 from services.build.app.building import Attestations, Builder, Built, Scanner
+from services.build.app.deadline import Deadline
 from services.build.app.fetching import Fetching
 from services.build.app.ports import Builds, Job, Lease, Projects, Variables
 from services.build.app.reuse import Earlier, Result, Reuse
@@ -35,6 +36,7 @@ class Attempt:
     lease: Lease
     board: Board
     writer: Writer
+    deadline: Deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class Pipeline:
             opening = await self.fetching.secrets(build)
             writer.hide(self._secrets(variables) | opening.values)
             snapshot = await self.fetching.snapshot(build, attempt.lease, opening, writer)
-            job = Job(replace(build, snapshot_id=snapshot.id), snapshot.digest, variables)
+            job = Job(replace(build, snapshot_id=snapshot.id), snapshot.digest, variables, attempt.deadline.paused)
             tree = await self.builder.fetch(job)
             note.detail = f"{len(tree.files)} file{'' if len(tree.files) == 1 else 's'}"
         return job, tree, settings

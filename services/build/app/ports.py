@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -317,6 +317,8 @@ class Job:
     build: Build
     snapshot_digest: str
     variables: Variables
+    # Around times that the build waits for others: they do not count.
+    waiting: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
     def fresh(self) -> bool:

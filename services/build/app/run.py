@@ -12,6 +12,7 @@ from libs.kernel.clock import Clock
 from libs.kernel.errors import Failure, Unavailable
 from libs.plans.faults import BuildFault
 from services.build.app.building import Builder
+from services.build.app.deadline import Deadline
 from services.build.app.pipeline import Attempt, Pipeline
 from services.build.app.ports import Artifacts, Builds, Facts, Lease, Log, Work
 from services.build.app.reuse import Result
@@ -86,7 +87,7 @@ class BuildRunner:
             return None
         build, lease = claimed
         writer = Writer(self.log, lease, self.wakes, self.clock, after=await self.log.last(build.id))
-        attempt = Attempt(build, lease, Board(self.builds, lease, self.clock), writer)
+        attempt = Attempt(build, lease, Board(self.builds, lease, self.clock), writer, Deadline(self.deadline))
         try:
             outcome = await self._guarded(attempt)
             if outcome is not None:
@@ -138,19 +139,18 @@ class BuildRunner:
         return None if work.cancelled() else work.result()
 
     async def _attempt(self, attempt: Attempt) -> Result | Fault | Needless | Broken:
-        time = asyncio.timeout(self.deadline)
         try:
             if attempt.build.attempt > 1:
                 await attempt.writer.say("fetch", "The build was interrupted; it starts again from the beginning.")
             await self.builder.clean(attempt.build.id)
-            async with time:
+            async with attempt.deadline.kept():
                 return await self.pipeline.run(attempt)
         except BuildFault as fault:
             return Fault(str(fault))
         except NothingChanged as why:
             return Needless(str(why))
         except Exception as error:  # noqa: BLE001 - any other fault is the platform's: told apart here, raised in run()
-            if isinstance(error, TimeoutError) and time.expired():
+            if isinstance(error, TimeoutError) and attempt.deadline.expired:
                 return Fault(f"The build took longer than {_minutes(self.deadline)}, so it was stopped.")
             said = _for_good(error)
             return Fault(said) if said else Broken(error)

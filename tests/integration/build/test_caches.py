@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -40,8 +41,10 @@ class Waits:
 
     tools: list[str] = field(default_factory=list)
 
-    async def __call__(self, tool: str) -> None:
+    @asynccontextmanager
+    async def __call__(self, tool: str) -> AsyncIterator[None]:
         self.tools.append(tool)
+        yield
 
 
 @pytest_asyncio.fixture

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -277,7 +278,7 @@ async def test_deploy_is_asked_over_the_wire(identity: Identity, system_clock: S
         await server.stop(0)
 
 
-async def _never(tool: str) -> None:
+def _never(tool: str) -> AbstractAsyncContextManager[None]:
     raise AssertionError(f"{tool} was held by another")
 
 

@@ -7,7 +7,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,9 @@ from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
 from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan
+from libs.sandbox.cgroups import Group
+from libs.sandbox.mounts import overlays_of
+from services.build.adapters.disk import DiskWatch, Written
 from services.build.adapters.images.built import ImageBuilt, make, name_of, of_stack, stack_for
 from services.build.adapters.images.kept import Shelf
 from services.build.adapters.images.mounts import reaching_out
@@ -87,6 +91,7 @@ class BuildahBuilder:
     # Of the builds: host or none; empty is host, as there is no daemon that would make another.
     network: str = ""
     registry: Registry | None = None
+    disk: DiskWatch | None = None
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     # Whether a build was cut off: it leaves its working containers in the store, mounted.
     _cut_off: list[bool] = field(default_factory=lambda: [True])
@@ -143,7 +148,7 @@ class BuildahBuilder:
         argv = [*self._apart(), *await self._program(), *self._words(recipe, name)]
         async with self.shelf.shared():
             self._cut_off[:] = [True]
-            async with self.rooms.room(job.build.id) as group:
+            async with self.rooms.room(job.build.id) as group, self._watched(group, text):
                 code = await follow(argv, self._environment(recipe.inherited), hear, doors=group.doors if group else ())
                 oom = group.oom() if group else False
             await asyncio.to_thread(self.shelf.note, steps.used, text)
@@ -218,6 +223,20 @@ class BuildahBuilder:
         words += [word for one, path in recipe.secrets.items() for word in ("--secret", f"id={one},src={path}")]
         words += ["--target", recipe.target] if recipe.target else []
         return [*words, str(recipe.context)]
+
+    def _watched(self, group: Group | None, text: str) -> AbstractAsyncContextManager[None]:
+        """What the build writes in the store is watched: in the layers that its own processes have mounted."""
+        if self.disk is None:
+            return nullcontext()
+        caches = self.shelf.mounts_of(text)
+
+        def folders() -> Iterable[Path]:
+            layers = overlays_of(group.members() if group else (), self.home / "root" / "overlay")
+            # Without groups, or where layers are whole copies, those of other builds cannot be told apart.
+            return [*(layers or [self.home / "root"]), *caches]
+
+        # The kernel's times are as coarse as its ticks.
+        return self.disk(Written(self.home, folders, self.clock.now().timestamp() - 1))
 
     def _apart(self) -> list[str]:
         """What goes before the program: commands see no process of the machine's, and end with the program."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,8 +13,9 @@ from libs.blobs.port import Blobs
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
 from libs.plans.plan import BuildPlan
+from services.build.adapters.disk import DiskWatch, Written
 from services.build.adapters.images.built import ImageBuilt, make, name_of, of_stack, stack_for
-from services.build.adapters.images.engine import Engine, away
+from services.build.adapters.images.engine import Engine, away, lost
 from services.build.adapters.images.programs import follow
 from services.build.adapters.images.progress import Progress
 from services.build.adapters.images.recipes import Kitchen, Recipe
@@ -24,6 +26,9 @@ from services.build.app.ports import Job, Output
 from services.build.domain.model import Image
 
 _PUSH_SECONDS: Final = 600.0
+_UNCAPPED: Final = (
+    "note: this engine is not the platform's own: what the build takes of memory, CPU, processes and disk is not capped"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class DockerBuilder:
     rooms: Rooms
     network: str
     registry: Registry | None = None
+    disk: DiskWatch | None = None
 
     @property
     def name(self) -> str:
@@ -52,6 +58,8 @@ class DockerBuilder:
     async def build(self, job: Job, plan: BuildPlan, output: Output) -> ImageBuilt:
         """Builds the image."""
         recipe = await asyncio.to_thread(self.kitchen.prepare, job, plan)
+        if self.engine.daemon.store is None:
+            await output.say("detect", _UNCAPPED)
         await self._bases(recipe)
         return await make(self, job, plan, recipe, output)
 
@@ -75,15 +83,34 @@ class DockerBuilder:
             for event in progress.read(line):
                 await teller.tell(event)
 
+        @asynccontextmanager
+        async def waiting() -> AsyncIterator[None]:
+            await output.say("build", "waiting for the engine, which builds for one at a time: another build has it")
+            with job.waiting():
+                yield
+
         argv = [await self.engine.program(), *self._words(recipe, name)]
-        async with self.rooms.room(job.build.id) as group:
-            doors = group.doors if group else ()
-            code = await follow(argv, self.engine.environment(recipe.inherited), hear, doors=doors)
+        async with self.engine.daemon.building(self.rooms.limits, waiting) as out_of_memory, self._watched():
+            async with self.rooms.room(job.build.id) as group:
+                doors = group.doors if group else ()
+                code = await follow(argv, self.engine.environment(recipe.inherited), hear, doors=doors)
+            killed = out_of_memory()
         await teller.close()
         if code != 0:
-            if away(progress.last):
+            if killed:
+                raise teller.out_of_memory(progress.failed, self.rooms.limits.memory_bytes)
+            # An instruction that failed is the engine's word: it was there then.
+            if not progress.failed and (away(progress.last) or lost(progress.last)):
                 raise Unavailable(f"The container engine does not answer: {progress.last}")
             raise teller.fault(progress.failed, progress.code, progress.last)
+
+    def _watched(self) -> AbstractAsyncContextManager[None]:
+        """What the build writes in the engine is watched when the engine is the platform's own."""
+        store = self.engine.daemon.store
+        if self.disk is None or store is None:
+            return nullcontext()
+        # The kernel's times are as coarse as its ticks.
+        return self.disk(Written(store, lambda: [store], self.clock.now().timestamp() - 1))
 
     def _words(self, recipe: Recipe, name: str) -> Sequence[str]:
         words = ["build", "--progress=plain", *recipe.caching, "--file", str(recipe.dockerfile)]

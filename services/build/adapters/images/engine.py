@@ -7,12 +7,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from libs.kernel.errors import Unavailable
+from libs.sandbox.spec import Limits
 from services.build.adapters.images.programs import Said, ask
 
 # From this version on the program builds with BuildKit only through its plugin buildx.
@@ -21,11 +23,77 @@ _LOAD_SECONDS: Final = 300.0
 _PASSED: Final = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
+Waiting = Callable[[], AbstractAsyncContextManager[None]]
+
+
+class Daemon(Protocol):
+    """Who listens behind the program."""
+
+    @property
+    def host(self) -> str:
+        """Where: unix:///…; empty: where the program looks by itself."""
+        ...
+
+    @property
+    def changes(self) -> int:
+        """How often something was built there or removed; another number: what it keeps may have changed."""
+        ...
+
+    @property
+    def resting(self) -> bool:
+        """Whether it would have to be started first."""
+        ...
+
+    @property
+    def store(self) -> Path | None:
+        """Where it keeps everything, when that is the platform's own."""
+        ...
+
+    def changed(self) -> None:
+        """Something was removed there."""
+        ...
+
+    def held(self) -> AbstractAsyncContextManager[None]:
+        """It answers while the block runs. Unavailable when it cannot be started."""
+        ...
+
+    def building(self, limits: Limits, waiting: Waiting) -> AbstractAsyncContextManager[Callable[[], bool]]:
+        """It builds for the block, within the limits; gives a question: whether a command met that of its memory.
+
+        While another build has it, the block waits inside of `waiting`.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MachineEngine:
+    """An engine that is there anyway: others build with it too, and how much a build takes is its own business."""
+
+    host: str = ""
+    changes: int = 0
+    resting: bool = False
+    store: None = None
+
+    def changed(self) -> None:
+        """Nothing is remembered of it: others change it as well."""
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Nothing has to be done for it."""
+        yield
+
+    @asynccontextmanager
+    async def building(self, limits: Limits, waiting: Waiting) -> AsyncIterator[Callable[[], bool]]:
+        """Nobody waits, nothing is limited, and what became of commands is not known."""
+        del limits, waiting
+        yield lambda: False
+
+
 @dataclass(slots=True)
 class Engine:
-    """The engine at `host` (unix:///…; empty: the program's own choice)."""
+    """What people say `docker` to: `daemon` is who listens."""
 
-    host: str
+    daemon: Daemon
     environ: Mapping[str, str]
     _program: str = ""
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -55,12 +123,13 @@ class Engine:
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """What the program gets as environment: nothing of the platform's own."""
         kept = {name: self.environ[name] for name in _PASSED if name in self.environ}
-        host = {"DOCKER_HOST": self.host} if self.host else {}
+        host = {"DOCKER_HOST": self.daemon.host} if self.daemon.host else {}
         return {"PATH": os.defpath, **kept, **host, "DOCKER_BUILDKIT": "1", **(extra or {})}
 
     async def run(self, *words: str, seconds: float = 60.0, extra: Mapping[str, str] | None = None) -> Said:
         """Runs a command of the engine's. Unavailable when the engine does not answer."""
-        said = await ask([await self.program(), *words], self.environment(extra), seconds=seconds)
+        async with self.daemon.held():
+            said = await ask([await self.program(), *words], self.environment(extra), seconds=seconds)
         if said.code != 0 and away(said.err):
             raise Unavailable(
                 f"The container engine does not answer: {said.err.strip().splitlines()[-1]}",
@@ -100,11 +169,17 @@ class Engine:
     async def remove(self, names: Sequence[str]) -> None:
         """Removes names of images, and images that have no other; harmless when they are gone."""
         await self.run("image", "rm", *names)
+        self.daemon.changed()
 
 
 def away(text: str) -> bool:
     """Whether the program says that it cannot reach the engine."""
     return bool(re.search(r"Cannot connect to the Docker daemon|error during connect|permission denied.*sock", text))
+
+
+def lost(text: str) -> bool:
+    """Whether the program says that the engine went away while it worked."""
+    return bool(re.search(r"unexpected EOF$|closing transport|transport is closing|connection reset by peer", text))
 
 
 def _candidates(path: str) -> list[str]:

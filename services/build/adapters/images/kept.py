@@ -61,10 +61,13 @@ class Shelf:
         for image in images:
             (marks / image).touch()
             os.utime(marks / image, (now, now))
-        for ident in _MOUNT_IDS.findall(dockerfile):
-            folder = self.home / "tmp" / MOUNTS / ident
+        for folder in self.mounts_of(dockerfile):
             if folder.is_dir() and not folder.is_symlink():
                 os.utime(folder, (now, now))
+
+    def mounts_of(self, dockerfile: str) -> list[Path]:
+        """The folders of a Dockerfile's cache mounts, whether or not they are there yet."""
+        return [self.home / "tmp" / MOUNTS / ident for ident in _MOUNT_IDS.findall(dockerfile)]
 
     def measure(self) -> list[Cache]:
         """Everything that may go, each with the bytes that are free once it and all older ones have gone. Blocks."""

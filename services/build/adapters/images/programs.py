@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -65,6 +66,26 @@ async def follow(argv: Sequence[str], environment: Mapping[str, str], hear: Hear
         return await process.wait()
     finally:
         await _end(process)
+
+
+async def launch(
+    argv: Sequence[str], environment: Mapping[str, str], log: Path, *, doors: Sequence[Path]
+) -> asyncio.subprocess.Process:
+    """Starts a program that goes on, in the control groups behind `doors`; what it says is in `log`. It ends with us.
+
+    Unavailable when it is missing.
+    """
+    # Told to end when this process is gone, however it went.
+    bound = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []
+    with log.open("wb") as out:
+        return await asyncio.create_subprocess_exec(
+            *["/bin/sh", "-c", _ENTER, "sh", *map(str, doors), "--", *bound, *argv],
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
 
 
 async def _spawn(argv: Sequence[str], environment: Mapping[str, str], *, stderr: int) -> asyncio.subprocess.Process:

@@ -31,6 +31,11 @@ class Registry:
         return f"{self.address.rstrip('/')}/{repository}:{tag}"
 
     @property
+    def host(self) -> str:
+        """host[:port] alone."""
+        return self.address.split("/", maxsplit=1)[0]
+
+    @property
     def secrets(self) -> frozenset[str]:
         """Values that no log may show."""
         return frozenset({self.password.reveal()} if self.password else ())
@@ -42,7 +47,7 @@ class Registry:
             auths = {}
             if self.password:
                 pair = f"{self.username}:{self.password.reveal()}".encode()
-                auths[self.address.split("/", maxsplit=1)[0]] = {"auth": base64.b64encode(pair).decode()}
+                auths[self.host] = {"auth": base64.b64encode(pair).decode()}
             file = Path(folder) / _FILE
             file.touch(mode=0o600)
             file.write_text(json.dumps({"auths": auths}), encoding="utf-8")

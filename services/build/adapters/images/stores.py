@@ -12,6 +12,7 @@ from libs.kernel.errors import Unavailable
 from services.build.adapters.images.buildah import BuildahBuilder
 from services.build.adapters.images.engine import Engine
 from services.build.adapters.images.kept import is_layer
+from services.build.adapters.images.remembered import Remembered
 from services.build.app.keeping import MadeImage
 from services.build.app.ports import Cache
 
@@ -25,18 +26,22 @@ class EngineImages:
 
     engine: Engine
     platform: str
+    remembered: Remembered[MadeImage]
 
     async def made(self) -> list[MadeImage]:
         """Every image of this platform's."""
         try:
-            found = await self.engine.labelled(f"{_PLATFORM}={self.platform}")
+            return await self.remembered.look(self._ask)
         except Unavailable:
             return []  # no engine, nothing of ours to remove; looked at again at the next collection
-        return [_made(one["Id"], one["RepoTags"] or [], one["Config"], one["Created"], one["Size"]) for one in found]
 
     async def remove(self, image: MadeImage) -> None:
         """Removes it under all of its names; harmless when it is gone or in use."""
         await self.engine.remove(image.names or [image.id])
+
+    async def _ask(self) -> list[MadeImage]:
+        found = await self.engine.labelled(f"{_PLATFORM}={self.platform}")
+        return [_made(one["Id"], one["RepoTags"] or [], one["Config"], one["Created"], one["Size"]) for one in found]
 
 
 @dataclass(frozen=True, slots=True)

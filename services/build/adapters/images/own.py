@@ -1,0 +1,250 @@
+"""A Docker engine of the platform's own: started when it is needed, its commands capped, gone when nobody needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import httpx2
+
+from libs.kernel.clock import Clock
+from libs.kernel.errors import Unavailable
+from libs.sandbox.cgroups import Groups
+from libs.sandbox.mounts import unmount_below
+from libs.sandbox.nested import Nest
+from libs.sandbox.spec import Limits
+from services.build.adapters.images.bridge import Bridge
+from services.build.adapters.images.engine import Waiting
+from services.build.adapters.images.programs import launch
+from services.build.adapters.workdir import remove
+
+# Groups: the engine itself, which has no caps, and all that it runs for builds.
+_ENGINE, _COMMANDS = "engine", "commands"
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 15.0
+_LOOK: Final = 0.05
+# Looks for what was killed: two seconds.
+_PATIENCE: Final = 40
+_API_SECONDS: Final = 60.0
+_LAST_WORDS: Final = 300
+_MACHINES: Final = Path("/etc/docker/daemon.json")
+_REACHING: Final = ("registry-mirrors", "insecure-registries", "dns", "dns-opts", "dns-search", "proxies")
+# The newest version of the interface whose answers are read here; older engines speak older ones.
+_NEWEST: Final = (1, 51)
+
+
+@dataclass(slots=True)
+class OwnEngine:
+    """The engine that keeps everything in `home`, and its socket in `run`: a socket's path may not be long.
+
+    One build at a time has it: what an engine runs is capped as a whole, as it does not tell what it runs for whom.
+    """
+
+    home: Path
+    run: Path
+    groups: Groups
+    # The builds' own network; None: they are on the machine's or on none, as each is told.
+    bridge: Bridge | None
+    clock: Clock
+    environ: Mapping[str, str]
+    # Registries that are spoken to without a certificate the machine trusts.
+    insecure: tuple[str, ...] = ()
+    changes: int = 0
+    _api: str = ""
+    _process: asyncio.subprocess.Process | None = None
+    _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _users: int = 0
+    _used_at: float = 0.0
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return f"unix://{self.run}/docker.sock"
+
+    @property
+    def store(self) -> Path:
+        """Where it keeps everything."""
+        return self.home / "data"
+
+    @property
+    def resting(self) -> bool:
+        """Whether it does not run now."""
+        return self._process is None or self._process.returncode is not None
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """It runs and answers while the block does. Unavailable when it cannot be started."""
+        async with self._changing:
+            if self.resting:
+                await self._start()
+            self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            self._used_at = self.clock.monotonic()
+
+    @asynccontextmanager
+    async def building(self, limits: Limits, waiting: Waiting) -> AsyncIterator[Callable[[], bool]]:
+        """It runs and works for the block alone, within the limits; gives a question: whether one met its memory.
+
+        While another build has it, the block waits inside of `waiting`. What its commands leave is killed.
+        """
+        async with AsyncExitStack() as stack:
+            async with waiting() if self._turn.locked() else nullcontext():
+                await stack.enter_async_context(self._turn)
+            await stack.enter_async_context(self.held())
+            nest = Nest(self.groups.make(_COMMANDS, limits))
+            out_of_memory = stack.enter_context(nest.watched())
+            try:
+                yield out_of_memory
+            finally:
+                self.changed()
+                await self._empty(nest)
+
+    def changed(self) -> None:
+        """Something was built or removed."""
+        self.changes += 1
+
+    async def ask(self, method: str, path: str, **query: str) -> dict[str, Any]:
+        """What its interface answers, while it is held. Unavailable when it does not."""
+        door = httpx2.AsyncHTTPTransport(uds=str(self.run / "docker.sock"))
+        async with httpx2.AsyncClient(transport=door, base_url="http://engine", timeout=_API_SECONDS) as client:
+            try:
+                if not self._api:
+                    self._api = interface((await client.get("/_ping")).headers["Api-Version"])
+                answer = await client.request(method, f"/v{self._api}{path}", params=query)
+                answer.raise_for_status()
+            except (httpx2.HTTPError, KeyError) as error:
+                raise Unavailable(f"The container engine does not answer: {error}") from error
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def rest(self, idle: float) -> None:
+        """Stops it, again and again, when nobody has needed it for `idle` seconds. Returns only when cancelled."""
+        while True:
+            await self.clock.sleep(idle / 4)
+            async with self._changing:
+                if not self.resting and not self._users and self.clock.monotonic() - self._used_at >= idle:
+                    await self._stop()
+
+    async def close(self) -> None:
+        """Stops it, also one of a process that was killed; nothing is left running, mounted or in the network."""
+        async with self._changing:
+            if self._process is not None or self.groups.keys() & {_ENGINE, _COMMANDS}:
+                await self._stop()
+
+    async def _start(self) -> None:
+        await self._stop()
+        program = shutil.which("dockerd", path=self.environ.get("PATH", os.defpath))
+        if program is None:
+            raise Unavailable("The program dockerd is not there any more.", hint="Install Debian's package docker.io.")
+        for folder in (self.home, self.run):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        largest = await self.bridge.lay() if self.bridge else 0
+        group = self.groups.make(_ENGINE, Limits())
+        place = Nest(self.groups.group(_COMMANDS)).place
+        argv = [program, *self._words(place, largest)]
+        self._process = await launch(argv, self._environment(), self.home / "dockerd.log", doors=group.doors)
+        try:
+            await self._answers()
+        except BaseException:
+            await self._stop()
+            raise
+        self._used_at = self.clock.monotonic()
+
+    def _words(self, place: str, largest: int) -> list[str]:
+        words = ["--data-root", str(self.store), "--exec-root", str(self.run), "--host", self.host]
+        words += ["--pidfile", str(self.run / "pid"), "--log-level", "warn"]
+        (self.home / "daemon.json").write_text(json.dumps(self._settings()), encoding="ascii")
+        words += ["--config-file", str(self.home / "daemon.json")]
+        words += ["--cgroup-parent", place, "--exec-opt", "native.cgroupdriver=cgroupfs"]
+        # Another engine on this machine may have the same containerd.
+        name = f"lightrail-{self.groups.name}"
+        words += ["--containerd-namespace", name, "--containerd-plugins-namespace", f"{name}-plugins"]
+        words += ["--iptables=false", "--ip-masq=false", "--bridge", self.bridge.name if self.bridge else "none"]
+        return [*words, "--mtu", str(largest)] if self.bridge else words
+
+    def _settings(self) -> dict[str, Any]:
+        """What the machine's own engine is told about reaching registries; its other settings are not this one's."""
+        try:
+            found = json.loads(_MACHINES.read_bytes())
+        except (OSError, ValueError):
+            found = {}
+        kept = {name: found[name] for name in _REACHING if name in found}
+        insecure = [*kept.get("insecure-registries", []), *self.insecure]
+        return {**kept, "insecure-registries": insecure} if insecure else kept
+
+    def _environment(self) -> dict[str, str]:
+        """What pulling images needs; nothing of the platform's own."""
+        kept = {
+            name: value
+            for name, value in self.environ.items()
+            if name in {"PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"} or name.lower().endswith("_proxy")
+        }
+        return {"PATH": os.defpath, **kept}
+
+    async def _answers(self) -> None:
+        """Waits until it does. Unavailable with its last words when it ends instead."""
+        process, begun = self._process, self.clock.monotonic()
+        while process is not None and process.returncode is None:
+            with suppress(Unavailable):
+                await self.ask("GET", "/version")
+                return
+            if self.clock.monotonic() - begun > _START_SECONDS:
+                break
+            await self.clock.sleep(_LOOK)
+        said = await asyncio.to_thread((self.home / "dockerd.log").read_text, encoding="utf-8", errors="replace")
+        words = (said.strip().splitlines() or ["it said nothing"])[-1]
+        raise Unavailable(
+            f"The container engine for builds could not be started: {words[-_LAST_WORDS:]}",
+            hint=f"See {self.home / 'dockerd.log'}; or have LIGHTRAIL_DOCKER_HOST set to an engine that runs.",
+        )
+
+    async def _stop(self) -> None:
+        """Ends it, also one that a killed process began, and takes away what it laid out on the machine."""
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.terminate()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await process.wait()
+        nests = [Nest(self.groups.group(key)) for key in (_ENGINE, _COMMANDS)]
+        for nest in nests:
+            await self._empty(nest)
+        if process is not None:
+            await process.wait()
+        # The engine mounts its own store over itself.
+        for folder in (self.home, self.run):
+            if folder.exists():
+                await asyncio.to_thread(unmount_below, folder)
+        # Numbers of processes in there may be other programs' by now, and would keep an engine from starting.
+        await asyncio.to_thread(remove, self.run)
+        if self.bridge:
+            await self.bridge.lift()
+        # The groups go last: as long as they are there, something may be left.
+        for nest in nests:
+            nest.remove()
+        self.groups.fold()
+
+    async def _empty(self, nest: Nest) -> None:
+        for _ in range(_PATIENCE):
+            if not nest.members():
+                return
+            nest.kill()
+            await self.clock.sleep(_LOOK)
+
+
+def interface(newest: str) -> str:
+    """The version of the interface to speak, when the engine's newest is this."""
+    major, _, minor = newest.partition(".")
+    spoken = min(_NEWEST, (int(major), int(minor)))
+    return f"{spoken[0]}.{spoken[1]}"

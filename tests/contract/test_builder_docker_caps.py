@@ -1,0 +1,212 @@
+"""The engine of the platform's own: what it keeps builds from, and how it comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from libs.kernel.errors import Unavailable
+from libs.kernel.units import MIB
+from libs.plans.faults import BuildFault
+from libs.runtime.clock import SystemClock
+from libs.sandbox.mounts import mounts_below
+from libs.testing.eventually import eventually
+from services.build.adapters.disk import DiskWatch
+from services.build.adapters.images.engine import Engine
+from services.build.adapters.images.own import OwnEngine
+from services.build.adapters.images.records import EngineCaches
+from services.build.adapters.images.remembered import Remembered
+from services.build.adapters.images.stores import EngineImages
+from services.build.app.collect import over
+from tests.contract.hostile_suite import *  # noqa: F403 - the suite's tests run here
+from tests.contract.hostile_suite import MODEST
+from tests.contract.workshop import Workshop
+
+pytestmark = [pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="session")]
+
+DIAL = """
+import socket, sys
+for place in sys.argv[1:]:
+    host, _, port = place.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 2)
+        print("reached", place, flush=True)
+    except OSError as error:
+        print("refused", place, error, flush=True)
+"""
+STAGES = """\
+FROM lightrail/debian:run AS first
+RUN head -c {size} /dev/urandom > /junk
+COPY main.py /
+FROM lightrail/debian:run
+COPY --from=first /main.py /
+"""
+# Of the same kind as the address where clouds tell a machine its secrets.
+METADATA = "169.254.213.7"
+
+
+@pytest.fixture
+def workshop(docker_room: Workshop) -> Workshop:
+    return docker_room
+
+
+@contextmanager
+def listening(host: str) -> Iterator[str]:
+    with socket.create_server((host, 0)) as server:
+        yield f"{host}:{server.getsockname()[1]}"
+
+
+def address_of(interface: str) -> str:
+    words = ["ip", "-json", "-4", "address", "show", interface]
+    found = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
+    return str(found[0]["addr_info"][0]["local"])
+
+
+@contextmanager
+def address(host: str) -> Iterator[None]:
+    """The machine has another address meanwhile."""
+    subprocess.run(["ip", "address", "add", f"{host}/32", "dev", "lo"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["ip", "address", "del", f"{host}/32", "dev", "lo"], check=True)
+
+
+async def test_builds_reach_neither_the_machines_own_ports_nor_where_clouds_keep_secrets(
+    workshop: Workshop, own_engine: OwnEngine
+) -> None:
+    assert own_engine.bridge
+    async with own_engine.held():
+        gateway = await asyncio.to_thread(address_of, own_engine.bridge.name)
+        with address(METADATA), listening("127.0.0.1") as own, listening(METADATA) as cloud, listening(gateway) as door:
+            source = {"main.py": "1\n", "dial.py": DIAL}
+            await workshop.build(source, build_command=f"python3 dial.py {own} {cloud} {door}")
+    said = {line.split()[1]: line.split()[0] for line in workshop.heard.texts("build") if line[:7] in DIAL}
+    # The one that is reached shows that the others would be, were nothing in the way.
+    assert said == {own: "refused", cloud: "refused", door: "reached"}
+
+
+async def test_cache_mount_counts_as_disk_of_the_build(workshop: Workshop) -> None:
+    await workshop.build({"main.py": "1\n"})
+    run = "RUN --mount=type=cache,target=/kept head -c 200M /dev/zero > /kept/big; sync /kept/big; sleep 20"
+    tight = workshop.limited(MODEST, DiskWatch(24 * MIB, 0, SystemClock()))
+    with pytest.raises(BuildFault, match="used more than 24 MiB of disk"):
+        await tight.build({"Dockerfile": f"FROM lightrail/debian:run\n{run}\n"})
+
+
+async def test_builds_take_turns_and_who_waits_says_so(workshop: Workshop) -> None:
+    second = workshop.limited(MODEST)
+    second.numbers = iter(range(700, 800))
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(workshop.build({"main.py": "1\n"}, build_command="echo begun; sleep 2"))
+        await eventually(lambda: "begun" in workshop.heard.texts("build"), within=60)
+        group.create_task(second.build({"main.py": "2\n"}, build_command="echo mine"))
+        await eventually(lambda: any("waiting for the engine" in text for text in second.heard.texts("build")))
+        assert not first.done()
+    assert "mine" in second.heard.texts("build")
+
+
+async def test_engine_that_dies_in_a_build_is_the_platforms_fault_and_is_there_for_the_next(
+    workshop: Workshop, own_engine: OwnEngine
+) -> None:
+    async def kill() -> None:
+        await eventually(lambda: "$ sleep 30" in workshop.heard.texts("build"), within=60)
+        os.kill(int((own_engine.run / "pid").read_text(encoding="ascii")), signal.SIGKILL)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(kill())
+        with pytest.raises(Unavailable):
+            await workshop.build({"main.py": "1\n"}, build_command="sleep 30")
+    await workshop.build({"main.py": "1\n"}, build_command="echo again")
+    assert "again" in workshop.heard.texts("build")
+
+
+async def test_engine_of_a_killed_process_is_swept_away_and_the_next_knows_what_it_kept(
+    workshop: Workshop, own_engine: OwnEngine
+) -> None:
+    source = {"main.py": "print('kept over a start')\n"}
+    await workshop.build(source, build_command="echo slow part")
+    # Another process of the same platform comes, and knows nothing of the one that is running.
+    heir = OwnEngine(
+        own_engine.home, own_engine.run, own_engine.groups, own_engine.bridge, own_engine.clock, own_engine.environ
+    )
+    await heir.close()
+    await eventually(lambda: own_engine.resting)
+    assert own_engine.bridge
+    _nothing_left(own_engine)
+    await workshop.build(source, build_command="echo slow part")
+    assert any("cached" in text for text in workshop.heard.texts("build"))
+
+
+async def test_engine_rests_when_nobody_needs_it_and_leaves_nothing_behind(
+    workshop: Workshop, own_engine: OwnEngine
+) -> None:
+    artifact = await workshop.build({"main.py": "print('rests')\n"})
+    assert artifact.image
+    engine = Engine(own_engine, os.environ)
+    store = EngineImages(engine, "tests", Remembered(own_engine))
+    caches = EngineCaches(own_engine, Remembered(own_engine))
+    seen, kept = await store.made(), await caches.measure()
+    async with asyncio.TaskGroup() as group:
+        resting = group.create_task(own_engine.rest(0.2))
+        await eventually(lambda: own_engine.resting and not own_engine.groups.keys(), within=20)
+        resting.cancel()
+    _nothing_left(own_engine)
+    # What it keeps is known meanwhile: a collection does not wake it.
+    assert await store.made() == seen
+    assert await caches.measure() == kept
+    assert still_resting(own_engine)
+    await store.remove(next(one for one in seen if artifact.image.reference in one.names))
+    assert not still_resting(own_engine)
+    assert artifact.image.reference not in {name for one in await store.made() for name in one.names}
+
+
+def still_resting(engine: OwnEngine) -> bool:
+    return engine.resting
+
+
+def _nothing_left(engine: OwnEngine) -> None:
+    """No process, no mount, no interface, no rule."""
+    assert engine.bridge
+    told = [["ip", "link"], ["iptables", "-S"], ["iptables", "-t", "nat", "-S"], ["ps", "-eo", "args"]]
+    said = b"".join(subprocess.run(words, capture_output=True, check=True).stdout for words in told).decode()
+    assert engine.bridge.name not in said
+    assert engine.bridge.chain not in said
+    assert str(engine.run) not in said
+    assert mounts_below(engine.home) == []
+    assert not engine.groups.keys() & {"engine", "commands"}
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/lightrail/{engine.groups.name}/commands"))
+
+
+async def test_what_the_engine_keeps_for_the_next_build_goes_least_recently_used_first_and_images_stay(
+    workshop: Workshop, own_engine: OwnEngine
+) -> None:
+    caches = EngineCaches(own_engine, Remembered(own_engine))
+    before = {one.name for one in await caches.measure()}
+    await workshop.build({"main.py": "1\n"})
+    for size, text in ((3_000_000, "1"), (1_000_000, "1"), (3_000_000, "2")):
+        await workshop.build({"Dockerfile": STAGES.format(size=size), "main.py": text})
+    found = [one for one in await caches.measure() if one.name not in before]
+    large = next(one for one in found if 3_000_000 <= one.size_bytes < 4_000_000)
+    small = next(one for one in found if 1_000_000 <= one.size_bytes < 2_000_000)
+    assert small.used_at < large.used_at, "the first was taken over last"
+    # Room for the larger alone, and for what stands on it.
+    going = over(found, sum(one.size_bytes for one in found if one.used_at > small.used_at))
+    assert small in going
+    assert large not in going
+    assert all([await caches.remove(one) for one in going]), "each goes in its turn"
+    assert await caches.remove(small), "twice is harmless"
+    left = {one.name for one in await caches.measure()}
+    assert large.name in left
+    assert small.name not in left
+    await workshop.build({"Dockerfile": STAGES.format(size=3_000_000), "main.py": "3"})
+    assert any("cached" in text for text in workshop.heard.texts("build"))

@@ -95,6 +95,14 @@ async def test_builds_reach_neither_the_machines_own_ports_nor_where_clouds_keep
     assert said == {own: "refused", cloud: "refused", door: "reached"}
 
 
+async def test_all_that_a_command_prints_at_once_is_heard(workshop: Workshop) -> None:
+    command = "seq 1 40000 | sed 's/$/ lines of which each says a little and all together more than a mebibyte/'"
+    await workshop.build({"main.py": "print(1)\n"}, build_command=command)
+    heard = [text.partition(" ")[0] for text in workshop.heard.texts("build") if "lines of which" in text]
+    # The command itself is told first.
+    assert heard[-40_000:] == [str(number) for number in range(1, 40_001)]
+
+
 async def test_cache_mount_counts_as_disk_of_the_build(workshop: Workshop) -> None:
     await workshop.build({"main.py": "1\n"})
     run = "RUN --mount=type=cache,target=/kept head -c 200M /dev/zero > /kept/big; sync /kept/big; sleep 20"

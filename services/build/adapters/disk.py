@@ -24,6 +24,8 @@ REST: Final = 10.0
 ENTRY: Final = 4096
 # Bytes with which a disk is full: programs that write more at a time have failed.
 NOTHING: Final = 1024 * 1024
+# Seconds by which the time of a file may be behind: the kernel's is as coarse as its ticks.
+TICK: Final = 0.01
 _BLOCK: Final = 512
 
 

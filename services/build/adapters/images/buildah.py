@@ -21,7 +21,7 @@ from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan
 from libs.sandbox.cgroups import Group
 from libs.sandbox.mounts import overlays_of
-from services.build.adapters.disk import DiskWatch, Written
+from services.build.adapters.disk import TICK, DiskWatch, Written
 from services.build.adapters.images.built import ImageBuilt, make, name_of, of_stack, stack_for
 from services.build.adapters.images.kept import Shelf
 from services.build.adapters.images.mounts import reaching_out
@@ -228,15 +228,18 @@ class BuildahBuilder:
         """What the build writes in the store is watched: in the layers that its own processes have mounted."""
         if self.disk is None:
             return nullcontext()
-        caches = self.shelf.mounts_of(text)
+        seen = dict.fromkeys(self.shelf.mounts_of(text))
+        overlays = self.home / "root" / "overlay"
+        if group is None or not overlays.is_dir():
+            # Layers of this build and those of others cannot be told apart.
+            seen[self.home / "root"] = None
 
         def folders() -> Iterable[Path]:
-            layers = overlays_of(group.members() if group else (), self.home / "root" / "overlay")
-            # Without groups, or where layers are whole copies, those of other builds cannot be told apart.
-            return [*(layers or [self.home / "root"]), *caches]
+            seen.update(dict.fromkeys(overlays_of(group.members() if group else (), overlays)))
+            # At the end its processes are gone, and what they had is still known.
+            return list(seen)
 
-        # The kernel's times are as coarse as its ticks.
-        return self.disk(Written(self.home, folders, self.clock.now().timestamp() - 1))
+        return self.disk(Written(self.home, folders, self.clock.now().timestamp() - TICK))
 
     def _apart(self) -> list[str]:
         """What goes before the program: commands see no process of the machine's, and end with the program."""

@@ -13,7 +13,7 @@ from libs.blobs.port import Blobs
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
 from libs.plans.plan import BuildPlan
-from services.build.adapters.disk import DiskWatch, Written
+from services.build.adapters.disk import TICK, DiskWatch, Written
 from services.build.adapters.images.built import ImageBuilt, make, name_of, of_stack, stack_for
 from services.build.adapters.images.engine import Engine, away, lost
 from services.build.adapters.images.programs import follow
@@ -109,8 +109,7 @@ class DockerBuilder:
         store = self.engine.daemon.store
         if self.disk is None or store is None:
             return nullcontext()
-        # The kernel's times are as coarse as its ticks.
-        return self.disk(Written(store, lambda: [store], self.clock.now().timestamp() - 1))
+        return self.disk(Written(store, lambda: [store], self.clock.now().timestamp() - TICK))
 
     def _words(self, recipe: Recipe, name: str) -> Sequence[str]:
         words = ["build", "--progress=plain", *recipe.caching, "--file", str(recipe.dockerfile)]

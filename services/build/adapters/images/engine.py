@@ -124,7 +124,10 @@ class Engine:
         """What the program gets as environment: nothing of the platform's own."""
         kept = {name: self.environ[name] for name in _PASSED if name in self.environ}
         host = {"DOCKER_HOST": self.daemon.host} if self.daemon.host else {}
-        return {"PATH": os.defpath, **kept, **host, "DOCKER_BUILDKIT": "1", **(extra or {})}
+        store = self.daemon.store
+        # The plugin notes where each build's source lay.
+        notes = {"BUILDX_CONFIG": str(store.parent / "buildx")} if store else {}
+        return {"PATH": os.defpath, **kept, **host, **notes, "DOCKER_BUILDKIT": "1", **(extra or {})}
 
     async def run(self, *words: str, seconds: float = 60.0, extra: Mapping[str, str] | None = None) -> Said:
         """Runs a command of the engine's. Unavailable when the engine does not answer."""
@@ -179,7 +182,8 @@ def away(text: str) -> bool:
 
 def lost(text: str) -> bool:
     """Whether the program says that the engine went away while it worked."""
-    return bool(re.search(r"unexpected EOF$|closing transport|transport is closing|connection reset by peer", text))
+    gone = r"(unexpected|server:) EOF$|closing transport|transport is closing|connection reset by peer"
+    return bool(re.search(gone, text))
 
 
 def _candidates(path: str) -> list[str]:

@@ -16,6 +16,7 @@ import httpx2
 
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
+from libs.kernel.units import MIB
 from libs.sandbox.cgroups import Groups
 from libs.sandbox.mounts import unmount_below
 from libs.sandbox.nested import Nest
@@ -36,6 +37,8 @@ _API_SECONDS: Final = 60.0
 _LAST_WORDS: Final = 300
 _MACHINES: Final = Path("/etc/docker/daemon.json")
 _REACHING: Final = ("registry-mirrors", "insecure-registries", "dns", "dns-opts", "dns-search", "proxies")
+# Of what a step prints the engine would keep 1 MiB, and 100 KiB a second; how much is kept is the log's to say.
+_LOGS: Final = {"BUILDKIT_STEP_LOG_MAX_SIZE": str(32 * MIB), "BUILDKIT_STEP_LOG_MAX_SPEED": str(32 * MIB)}
 # The newest version of the interface whose answers are read here; older engines speak older ones.
 _NEWEST: Final = (1, 51)
 
@@ -109,6 +112,7 @@ class OwnEngine:
             finally:
                 self.changed()
                 await self._empty(nest)
+                await asyncio.to_thread(forget_outputs, self.store)
 
     def changed(self) -> None:
         """Something was built or removed."""
@@ -181,7 +185,9 @@ class OwnEngine:
             found = {}
         kept = {name: found[name] for name in _REACHING if name in found}
         insecure = [*kept.get("insecure-registries", []), *self.insecure]
-        return {**kept, "insecure-registries": insecure} if insecure else kept
+        # Images of builds lie in the store, and not in a containerd that the machine has.
+        own = {"features": {"containerd-snapshotter": False}}
+        return {**kept, **own, "insecure-registries": insecure} if insecure else {**kept, **own}
 
     def _environment(self) -> dict[str, str]:
         """What pulling images needs; nothing of the platform's own."""
@@ -190,7 +196,7 @@ class OwnEngine:
             for name, value in self.environ.items()
             if name in {"PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"} or name.lower().endswith("_proxy")
         }
-        return {"PATH": os.defpath, **kept}
+        return {"PATH": os.defpath, **kept, **_LOGS}
 
     async def _answers(self) -> None:
         """Waits until it does. Unavailable with its last words when it ends instead."""
@@ -222,6 +228,7 @@ class OwnEngine:
             await self._empty(nest)
         if process is not None:
             await process.wait()
+        await asyncio.to_thread(forget_outputs, self.store)
         # The engine mounts its own store over itself.
         for folder in (self.home, self.run):
             if folder.exists():
@@ -241,6 +248,19 @@ class OwnEngine:
                 return
             nest.kill()
             await self.clock.sleep(_LOOK)
+
+
+def forget_outputs(store: Path) -> None:
+    """Removes what steps printed from the history of builds that engines from 23 on keep. Blocks.
+
+    Nobody masks secrets there. All else that is kept beside it is JSON; without it an engine builds as before.
+    """
+    for blob in (store / "buildkit" / "content" / "blobs" / "sha256").glob("*"):
+        with suppress(FileNotFoundError):
+            with blob.open("rb") as file:
+                printed = file.read(1) != b"{"
+            if printed:
+                blob.unlink()
 
 
 def interface(newest: str) -> str:

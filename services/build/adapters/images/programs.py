@@ -17,6 +17,11 @@ from libs.kernel.errors import Unavailable
 Hear = Callable[[str], Awaitable[None]]
 # Bytes of one line; the rest of a longer one comes as a line of its own.
 _LINE: Final = 64 * 1024
+# Bytes heard at a time, and bytes that may wait for it: in the pipe, and here. Of a command's last words buildah drops
+# what finds the pipe full.
+_CHUNK: Final = 16 * 1024
+_PIPE: Final = 1024 * 1024
+_WAITING: Final = 16 * 1024 * 1024
 # Joins the control groups named before "--", then becomes the program after it.
 _ENTER: Final = 'while [ "$1" != -- ]; do echo 0 > "$1"; shift; done; shift; exec "$@"'
 
@@ -55,7 +60,9 @@ async def follow(argv: Sequence[str], environment: Mapping[str, str], hear: Hear
         if stream is None:
             raise Unavailable(f"{argv[0]} has no output.")
         rest = b""
-        while chunk := await stream.read(_LINE):
+        while chunk := await stream.read(_CHUNK):
+            # What comes meanwhile is taken in at once, however long it takes to be heard.
+            await asyncio.sleep(0)
             *lines, rest = (rest + chunk).split(b"\n")
             if len(rest) > _LINE:
                 lines, rest = [*lines, rest], b""
@@ -97,6 +104,9 @@ async def _spawn(argv: Sequence[str], environment: Mapping[str, str], *, stderr:
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             start_new_session=True,
+            # Others may have too much in pipes already.
+            pipesize=_PIPE if os.geteuid() == 0 else -1,
+            limit=_WAITING,
         )
     except FileNotFoundError:
         raise Unavailable(f"The program {argv[0]} is not there any more.", hint="Install it again.") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from libs.kernel.errors import Unavailable
@@ -56,14 +56,14 @@ def spare_records(records: Iterable[Mapping[str, Any]]) -> list[Cache]:
     known = {str(one["ID"]): one for one in records}
     above: dict[str, list[str]] = {}
     for ident, one in known.items():
-        for parent in one.get("Parents") or [one.get("Parent")]:
-            above.setdefault(str(parent), []).append(ident)
+        for parent in _parents(one):
+            above.setdefault(parent, []).append(ident)
     moments: dict[str, datetime] = {}
 
     def moment(ident: str) -> datetime:
         if ident not in moments:
             one = known[ident]
-            own = datetime.fromisoformat(_micro(one.get("LastUsedAt") or one["CreatedAt"]))
+            own = datetime.fromisoformat(one.get("LastUsedAt") or one["CreatedAt"]).astimezone(UTC)
             moments[ident] = max([own, *(moment(child) + _STEP for child in above.get(ident, []))])
         return moments[ident]
 
@@ -75,7 +75,7 @@ def spare_records(records: Iterable[Mapping[str, Any]]) -> list[Cache]:
     ]
 
 
-def _micro(text: str) -> str:
-    """A moment of the engine's, which counts nanoseconds, as far as ours do."""
-    whole, _, rest = text.removesuffix("Z").partition(".")
-    return f"{whole}.{rest[:6]:0<6}+00:00"
+def _parents(record: Mapping[str, Any]) -> list[str]:
+    """What a record stands on. Engines from 23 on name several, and some have a blank before the word."""
+    several = record.get("Parents") or record.get(" Parents")
+    return [str(one) for one in several or [record.get("Parent")]]

@@ -99,6 +99,6 @@ class BuildahCaches:
 
 
 def _made(ident: str, names: list[str], config: dict[str, Any], created: str, size: int) -> MadeImage:
-    moment = datetime.fromisoformat(created[:19]).replace(tzinfo=UTC)
+    moment = datetime.fromisoformat(created).astimezone(UTC)
     labels = config.get("Labels") or {}
     return MadeImage(ident, tuple(names), str(labels.get(_BUILD, "")), moment, size)

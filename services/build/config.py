@@ -148,7 +148,7 @@ class Settings:
         "LIGHTRAIL_BUILD_CACHE_BYTES",
         default=Bytes(5 * GIB),
         parse=parse_bytes,
-        doc="what download caches of package managers and buildah's layers may take, all workspaces together",
+        doc="what download caches of package managers and spare layers of images may take, all workspaces together",
     )
     disk_high: int = setting(
         "LIGHTRAIL_DISK_HIGH_PERCENT",
@@ -202,13 +202,15 @@ class Settings:
         doc="images that builds of images stand on: debian (made by “lr platform stack build”) or official",
     )
     docker_host: str = setting(
-        "LIGHTRAIL_DOCKER_HOST", default="", doc="where the container engine listens; empty: its own default"
+        "LIGHTRAIL_DOCKER_HOST",
+        default="",
+        doc="an engine to build images with, whose builds have no caps; empty: one of our own",
     )
     image_network: str = setting(
         "LIGHTRAIL_IMAGE_BUILD_NETWORK",
         default="",
         parse=_one_of("", "host", "none", "default"),
-        doc="network of image builds: empty for the engine's own, or host, none",
+        doc="network of image builds: empty for a bridge of the platform's own, or host, none",
     )
     host_configuration: bool = setting(
         "LIGHTRAIL_IMAGE_BUILD_HOST_CONFIGURATION",

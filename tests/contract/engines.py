@@ -1,4 +1,4 @@
-"""Container engines of the tests' own: a Docker daemon with a folder and a socket of its own, and a registry."""
+"""Places for container engines and a registry of the tests' own."""
 
 from __future__ import annotations
 
@@ -73,20 +73,6 @@ def _clear(folder: Path) -> None:
 
 
 @contextmanager
-def daemon(folder: Path) -> Iterator[str]:
-    """A Docker daemon that keeps everything in `folder`; gives its address."""
-    require("dockerd", "docker")
-    host = f"unix://{folder}/docker.sock"
-    argv = [
-        "dockerd", "--data-root", str(folder / "data"), "--exec-root", str(folder / "exec"), "--host", host,
-        "--pidfile", str(folder / "pid"), "--bridge", "none", "--iptables=false", "--ip-masq=false",
-    ]  # fmt: skip
-    with running(argv, folder / "dockerd") as process:
-        _await(process, folder / "dockerd", ["docker", "--host", host, "version"])
-        yield host
-
-
-@contextmanager
 def running(argv: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A program that is ended afterwards, with all that it started."""
     # Told to end as well when the tests are killed.
@@ -102,16 +88,6 @@ def running(argv: Sequence[str], log: Path) -> Iterator[subprocess.Popen[bytes]]
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _await(process: subprocess.Popen[bytes], log: Path, question: Sequence[str]) -> None:
-    """Waits until the program answers; skips with its last words when it ends instead."""
-    deadline = time.monotonic() + _START_SECONDS
-    while subprocess.run(question, capture_output=True, check=False).returncode != 0:
-        if process.poll() is not None or time.monotonic() > deadline:
-            said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            pytest.skip(f"{log.name} does not start here: {said[-1] if said else 'it said nothing'}")
-        time.sleep(0.2)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -54,11 +55,15 @@ async def follow(argv: Sequence[str], environment: Mapping[str, str], hear: Hear
     Cancelled or failing, it ends the program with all that shares its session.
     """
     inside = ["/bin/sh", "-c", _ENTER, "sh", *map(str, doors), "--", *argv] if doors else argv
-    process = await _spawn(inside, environment, stderr=asyncio.subprocess.STDOUT)
+    stream, hearing, mouth = await _pipe()
     try:
-        stream = process.stdout
-        if stream is None:
-            raise Unavailable(f"{argv[0]} has no output.")
+        process = await _spawn(inside, environment, out=mouth, stderr=asyncio.subprocess.STDOUT)
+    except BaseException:
+        hearing.close()
+        raise
+    finally:
+        os.close(mouth)
+    try:
         rest = b""
         while chunk := await stream.read(_CHUNK):
             # What comes meanwhile is taken in at once, however long it takes to be heard.
@@ -72,7 +77,21 @@ async def follow(argv: Sequence[str], environment: Mapping[str, str], hear: Hear
             await hear(rest.decode(errors="replace"))
         return await process.wait()
     finally:
+        hearing.close()
         await _end(process)
+
+
+async def _pipe() -> tuple[asyncio.StreamReader, asyncio.ReadTransport, int]:
+    """A pipe with much room: what comes out of it, what closes it, and the number of its other end."""
+    outlet, mouth = os.pipe()
+    # As much as this user may still have in pipes.
+    with suppress(PermissionError):
+        fcntl.fcntl(mouth, fcntl.F_SETPIPE_SZ, _PIPE)
+    reader = asyncio.StreamReader(limit=_WAITING)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(outlet, "rb")
+    )
+    return reader, transport, mouth
 
 
 async def launch(
@@ -95,18 +114,17 @@ async def launch(
         )
 
 
-async def _spawn(argv: Sequence[str], environment: Mapping[str, str], *, stderr: int) -> asyncio.subprocess.Process:
+async def _spawn(
+    argv: Sequence[str], environment: Mapping[str, str], *, stderr: int, out: int = asyncio.subprocess.PIPE
+) -> asyncio.subprocess.Process:
     try:
         return await asyncio.create_subprocess_exec(
             *argv,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
+            stdout=out,
             stderr=stderr,
             start_new_session=True,
-            # Others may have too much in pipes already.
-            pipesize=_PIPE if os.geteuid() == 0 else -1,
-            limit=_WAITING,
         )
     except FileNotFoundError:
         raise Unavailable(f"The program {argv[0]} is not there any more.", hint="Install it again.") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -42,9 +42,12 @@ def overlays_of(pids: Iterable[int], folder: Path) -> list[Path]:
     return list(found)
 
 
-def unmount_below(folder: Path) -> list[Path]:
-    """Undoes every mount below a folder and gives their places; OSError when this process may not. Blocks."""
-    places = mounts_below(folder)
+def unmount_below(folder: Path, *, keep: Collection[Path] = ()) -> list[Path]:
+    """Undoes every mount below a folder and gives their places; OSError when this process may not. Blocks.
+
+    `keep` are places that are somebody else's.
+    """
+    places = [place for place in mounts_below(folder) if place not in keep]
     libc = ctypes.CDLL(None, use_errno=True)
     for place in places:
         if libc.umount2(os.fsencode(place), _DETACH) != 0:

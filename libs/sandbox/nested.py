@@ -56,6 +56,17 @@ class Nest:
         finally:
             os.close(bell)
 
+    def open_unified(self) -> Path | None:
+        """The file that takes a process into the group of this name in the hierarchy of version 2; None without one.
+
+        The firewall knows programs by it, also where caps are kept by version 1. Blocks.
+        """
+        for root in _hierarchies(self.mounts, "cgroup2"):
+            folder = root / self.place.lstrip("/")
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder / "cgroup.procs"
+        return None
+
     def members(self) -> set[int]:
         """Process ids in here and below."""
         return self.group.members()
@@ -85,9 +96,9 @@ class Nest:
         return int(words[words.index("oom_kill") + 1]) if "oom_kill" in words else 0
 
 
-def _hierarchies(mounts: Path) -> list[Path]:
+def _hierarchies(mounts: Path, *kinds: str) -> list[Path]:
     lines = (line.split() for line in mounts.read_text(encoding="utf-8").splitlines())
-    return [Path(words[1]) for words in lines if words[2] in {"cgroup", "cgroup2"}]
+    return [Path(words[1]) for words in lines if words[2] in (kinds or ("cgroup", "cgroup2"))]
 
 
 def _removed(folder: Path) -> bool:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -52,6 +51,7 @@ COPY --from=first /main.py /
 """
 # Of the same kind as the address where clouds tell a machine its secrets.
 METADATA = "169.254.213.7"
+OUTSIDE = "198.51.100.2"
 
 
 @pytest.fixture
@@ -59,40 +59,86 @@ def workshop(docker_room: Workshop) -> Workshop:
     return docker_room
 
 
+# Listens in another machine until it is killed, and answers as a web server.
+ANSWER = """
+import socket, sys
+with socket.create_server((sys.argv[1], 80)) as server:
+    while True:
+        caller, _ = server.accept()
+        with caller:
+            caller.settimeout(2)
+            try:
+                if caller.recv(4096):
+                    caller.sendall(b"HTTP/1.0 200 OK\\r\\nContent-Length: 6\\r\\n\\r\\nsecret")
+            except OSError:
+                pass
+"""
+
+
 @contextmanager
-def listening(host: str) -> Iterator[str]:
-    with socket.create_server((host, 0)) as server:
-        yield f"{host}:{server.getsockname()[1]}"
+def neighbour(name: str, *addresses: str) -> Iterator[None]:
+    """Another machine on a wire of its own that has these addresses and serves there."""
 
+    def do(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True)
 
-def address_of(interface: str) -> str:
-    words = ["ip", "-json", "-4", "address", "show", interface]
-    found = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
-    return str(found[0]["addr_info"][0]["local"])
-
-
-@contextmanager
-def address(host: str) -> Iterator[None]:
-    """The machine has another address meanwhile."""
-    subprocess.run(["ip", "address", "add", f"{host}/32", "dev", "lo"], check=True)
+    do("netns", "add", name)
+    servers = []
     try:
+        do("link", "add", name, "type", "veth", "peer", "name", "wire", "netns", name)
+        do("address", "add", "198.51.100.1/30", "dev", name)
+        do("link", "set", name, "up")
+        do("-n", name, "address", "add", f"{OUTSIDE}/30", "dev", "wire")
+        do("-n", name, "link", "set", "wire", "up")
+        do("-n", name, "link", "set", "lo", "up")
+        do("-n", name, "route", "add", "default", "via", "198.51.100.1")
+        for one in addresses:
+            if one != OUTSIDE:
+                do("-n", name, "address", "add", f"{one}/32", "dev", "lo")
+                do("route", "add", f"{one}/32", "via", OUTSIDE)
+            servers.append(subprocess.Popen(["ip", "netns", "exec", name, "python3", "-c", ANSWER, one]))
         yield
     finally:
-        subprocess.run(["ip", "address", "del", f"{host}/32", "dev", "lo"], check=True)
+        for server in servers:
+            server.kill()
+            server.wait()
+        do("netns", "del", name)
 
 
-async def test_builds_reach_neither_the_machines_own_ports_nor_where_clouds_keep_secrets(
-    workshop: Workshop, own_engine: OwnEngine
-) -> None:
-    assert own_engine.bridge
-    async with own_engine.held():
-        gateway = await asyncio.to_thread(address_of, own_engine.bridge.name)
-        with address(METADATA), listening("127.0.0.1") as own, listening(METADATA) as cloud, listening(gateway) as door:
-            source = {"main.py": "1\n", "dial.py": DIAL}
-            await workshop.build(source, build_command=f"python3 dial.py {own} {cloud} {door}")
-    said = {line.split()[1]: line.split()[0] for line in workshop.heard.texts("build") if line[:7] in DIAL}
-    # The one that is reached shows that the others would be, were nothing in the way.
-    assert said == {own: "refused", cloud: "refused", door: "reached"}
+def answers(host: str) -> bool:
+    with suppress(OSError), socket.create_connection((host, 80), 1):
+        return True
+    return False
+
+
+async def test_builds_reach_the_outside_but_not_where_clouds_keep_secrets(workshop: Workshop) -> None:
+    await workshop.build({"main.py": "1\n"})
+    with neighbour(f"lrn{os.getpid()}", OUTSIDE, METADATA):
+        await eventually(lambda: answers(OUTSIDE) and answers(METADATA), within=10)
+        source = {"main.py": "1\n", "dial.py": DIAL}
+        await workshop.build(source, build_command=f"python3 dial.py {METADATA}:80 {OUTSIDE}:80")
+        dialled = {line.split()[1]: line.split()[0] for line in workshop.heard.texts("build") if line[:7] in DIAL}
+        # What the engine itself fetches for a build comes over the machine's own network.
+        fetched = await fetch(workshop, METADATA), await fetch(workshop, OUTSIDE)
+    # The one that is reached shows that the other would be, were nothing in the way.
+    assert dialled == {f"{METADATA}:80": "refused", f"{OUTSIDE}:80": "reached"}
+    assert fetched == (False, True)
+
+
+async def fetch(workshop: Workshop, host: str) -> bool:
+    """Whether an instruction of a Dockerfile gets a file from there."""
+    try:
+        await workshop.build({"Dockerfile": f"FROM lightrail/debian:run\nADD http://{host}/{os.getpid()} /it\n"})
+    except BuildFault:
+        return False
+    return True
+
+
+async def test_file_without_a_name_counts_as_disk_of_the_build(workshop: Workshop) -> None:
+    tight = workshop.limited(MODEST, DiskWatch(24 * MIB, 0, SystemClock()))
+    command = "exec 3> hidden; rm hidden; head -c 200M /dev/zero >&3; sync; sleep 20"
+    with pytest.raises(BuildFault, match="used more than 24 MiB of disk"):
+        await tight.build({"main.py": "1\n"}, build_command=command)
 
 
 async def test_all_that_a_command_prints_at_once_is_heard(workshop: Workshop) -> None:
@@ -185,7 +231,13 @@ def still_resting(engine: OwnEngine) -> bool:
 def _nothing_left(engine: OwnEngine) -> None:
     """No process, no mount, no interface, no rule."""
     assert engine.bridge
-    told = [["ip", "link"], ["iptables", "-S"], ["iptables", "-t", "nat", "-S"], ["ps", "-eo", "args"]]
+    told = [
+        ["ip6tables", "-S"],
+        ["ip", "link"],
+        ["iptables", "-S"],
+        ["iptables", "-t", "nat", "-S"],
+        ["ps", "-eo", "args"],
+    ]
     said = b"".join(subprocess.run(words, capture_output=True, check=True).stdout for words in told).decode()
     assert engine.bridge.name not in said
     assert engine.bridge.chain not in said

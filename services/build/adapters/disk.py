@@ -75,6 +75,8 @@ class Written:
     # Which folders these are may change while the build goes on.
     folders: Callable[[], Iterable[Path]]
     since: float
+    # Programs of the build: what they keep open without a name counts as well.
+    pids: Callable[[], Iterable[int]] = tuple
 
     def before(self) -> int:
         """Nothing: what is older is never counted."""
@@ -82,7 +84,7 @@ class Written:
 
     def used(self) -> int:
         """What was written; of a file that was changed, all of it."""
-        return _sizes(self.folders(), self.since)
+        return _sizes(self.folders(), self.since) + _nameless(self.pids())
 
 
 def _left(place: Path) -> int:
@@ -190,15 +192,23 @@ def _unlinked(filled: Filled) -> int:
     """Files without a name that the owner's programs keep open: no folder shows them."""
     if filled.uid is None:
         return 0
-    device, total, seen = filled.own.stat().st_dev, 0, set[int]()
-    for process in processes_of(filled.uid):
+    return _nameless(processes_of(filled.uid), filled.own.stat().st_dev)
+
+
+def _nameless(processes: Iterable[int | str], device: int | None = None) -> int:
+    """Files without a name that processes keep open, on one device or on any: overlays have devices of their own."""
+    total, seen = 0, set[tuple[int, int]]()
+    for process in processes:
         with suppress(OSError):  # it has ended
             for entry in os.scandir(f"/proc/{process}/fd"):
                 with suppress(OSError):  # closed meanwhile
                     found = entry.stat()
-                    if stat.S_ISREG(found.st_mode) and (found.st_nlink, found.st_dev) == (0, device):
-                        total += 0 if found.st_ino in seen else found.st_blocks * _BLOCK
-                        seen.add(found.st_ino)
+                    key = (found.st_dev, found.st_ino)
+                    if stat.S_ISREG(found.st_mode) and not found.st_nlink and device in {None, found.st_dev}:
+                        # Shared memory is no disk; its names begin so.
+                        memory = os.readlink(entry.path).startswith(("/memfd:", "/dev/shm/"))  # noqa: S108, PTH115 - read, not written; a Path each would double the time
+                        total += 0 if memory or key in seen else found.st_blocks * _BLOCK
+                        seen.add(key)
     return total
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+# Seconds: what a build has stored is kept for an hour longer than a build may take, however it goes on.
+PATIENCE: Final = 45 * 60.0
 
 
 class Deadline:
@@ -15,7 +19,8 @@ class Deadline:
         self._timeout: asyncio.Timeout | None = None
         # Several parts of one build may wait at once.
         self._waiting = 0
-        self._left = 0.0
+        self._since = self._end = 0.0
+        self._patience = PATIENCE
 
     @property
     def expired(self) -> bool:
@@ -30,19 +35,21 @@ class Deadline:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """The time of the block does not count."""
+        """The time of the block does not count, up to `PATIENCE` in all."""
         timeout, loop = self._timeout, asyncio.get_running_loop()
         when = timeout.when() if timeout else None
-        if timeout is None or (when is None and not self._waiting):
+        if timeout is None or when is None or timeout.expired():
             yield
             return
-        if when is not None:
-            self._left = when - loop.time()
-            timeout.reschedule(None)
+        if not self._waiting:
+            self._since, self._end = loop.time(), when
+            timeout.reschedule(when + self._patience)
         self._waiting += 1
         try:
             yield
         finally:
             self._waiting -= 1
             if not self._waiting and not timeout.expired():
-                timeout.reschedule(loop.time() + self._left)
+                waited = min(loop.time() - self._since, self._patience)
+                self._patience -= waited
+                timeout.reschedule(self._end + waited)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.build.app.deadline import Deadline
+from services.build.app.deadline import PATIENCE, Deadline
 from tests.unit.build.loops import skipping
 
 
@@ -39,6 +39,21 @@ async def test_waiting_does_not_count_also_when_two_parts_of_a_build_wait() -> N
         await build()
     assert deadline.expired
     assert 309 <= loop.time() - begun <= 311
+
+
+@skipping
+async def test_nobody_waits_for_ever() -> None:
+    deadline = Deadline(10)
+
+    async def build() -> None:
+        async with deadline.kept():
+            with deadline.paused():
+                await asyncio.Event().wait()
+
+    begun = asyncio.get_running_loop().time()
+    with pytest.raises(TimeoutError):
+        await build()
+    assert PATIENCE <= asyncio.get_running_loop().time() - begun <= PATIENCE + 11
 
 
 async def test_a_pause_outside_of_the_time_does_nothing() -> None:

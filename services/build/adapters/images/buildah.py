@@ -234,12 +234,15 @@ class BuildahBuilder:
             # Layers of this build and those of others cannot be told apart.
             seen[self.home / "root"] = None
 
+        def pids() -> Iterable[int]:
+            return group.members() if group else ()
+
         def folders() -> Iterable[Path]:
-            seen.update(dict.fromkeys(overlays_of(group.members() if group else (), overlays)))
+            seen.update(dict.fromkeys(overlays_of(pids(), overlays)))
             # At the end its processes are gone, and what they had is still known.
             return list(seen)
 
-        return self.disk(Written(self.home, folders, self.clock.now().timestamp() - TICK))
+        return self.disk(Written(self.home, folders, self.clock.now().timestamp() - TICK, pids))
 
     def _apart(self) -> list[str]:
         """What goes before the program: commands see no process of the machine's, and end with the program."""

@@ -109,7 +109,8 @@ class DockerBuilder:
         store = self.engine.daemon.store
         if self.disk is None or store is None:
             return nullcontext()
-        return self.disk(Written(store, lambda: [store], self.clock.now().timestamp() - TICK))
+        since = self.clock.now().timestamp() - TICK
+        return self.disk(Written(store, lambda: [store], since, self.engine.daemon.members))
 
     def _words(self, recipe: Recipe, name: str) -> Sequence[str]:
         words = ["build", "--progress=plain", *recipe.caching, "--file", str(recipe.dockerfile)]

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +53,14 @@ class Daemon(Protocol):
         """Something was removed there."""
         ...
 
+    def members(self) -> Collection[int]:
+        """Ids of the processes of the build that it is at; none when they cannot be told."""
+        ...
+
+    def alone(self) -> AbstractAsyncContextManager[None]:
+        """Nothing is built there while the block runs, as far as the platform has a say."""
+        ...
+
     def held(self) -> AbstractAsyncContextManager[None]:
         """It answers while the block runs. Unavailable when it cannot be started."""
         ...
@@ -76,6 +84,15 @@ class MachineEngine:
 
     def changed(self) -> None:
         """Nothing is remembered of it: others change it as well."""
+
+    def members(self) -> Collection[int]:
+        """They cannot be told."""
+        return ()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """The platform has no say."""
+        yield
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -154,7 +171,9 @@ class Engine:
             for name, ident in images.items():
                 found = await self.inspect(name)
                 if found is None or found["Id"] != ident:
-                    said = await self.run("load", "--quiet", "--input", str(archive), seconds=_LOAD_SECONDS)
+                    # What is loaded is nothing that a build has written.
+                    async with self.daemon.alone():
+                        said = await self.run("load", "--quiet", "--input", str(archive), seconds=_LOAD_SECONDS)
                     if said.code != 0:
                         raise Unavailable(f"The stack could not be loaded: {said.err.strip()[-300:]}")
                     return

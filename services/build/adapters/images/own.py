@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from libs.sandbox.cgroups import Groups
 from libs.sandbox.mounts import unmount_below
 from libs.sandbox.nested import Nest
 from libs.sandbox.spec import Limits
+from libs.telemetry import get_logger
 from services.build.adapters.images.bridge import Bridge
 from services.build.adapters.images.engine import Waiting
 from services.build.adapters.images.programs import launch
@@ -61,10 +62,13 @@ class OwnEngine:
     insecure: tuple[str, ...] = ()
     changes: int = 0
     _api: str = ""
+    _log: Any = field(default_factory=lambda: get_logger("engine"))
     _process: asyncio.subprocess.Process | None = None
     _changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _users: int = 0
+    # Builds that have it or wait for it.
+    _turns: int = 0
     _used_at: float = 0.0
 
     @property
@@ -87,7 +91,10 @@ class OwnEngine:
         """It runs and answers while the block does. Unavailable when it cannot be started."""
         async with self._changing:
             if self.resting:
-                await self._start()
+                try:
+                    await self._start()
+                except OSError as error:
+                    raise Unavailable(f"The container engine for builds could not be started: {error}") from error
             self._users += 1
         try:
             yield
@@ -102,10 +109,15 @@ class OwnEngine:
         While another build has it, the block waits inside of `waiting`. What its commands leave is killed.
         """
         async with AsyncExitStack() as stack:
-            async with waiting() if self._turn.locked() else nullcontext():
+            busy = self._turns > 0
+            self._turns += 1
+            stack.callback(self._leave)
+            async with waiting() if busy else nullcontext():
                 await stack.enter_async_context(self._turn)
             await stack.enter_async_context(self.held())
             nest = Nest(self.groups.make(_COMMANDS, limits))
+            # Whatever came to life after the build before was ended.
+            await self._empty(nest)
             out_of_memory = stack.enter_context(nest.watched())
             try:
                 yield out_of_memory
@@ -113,6 +125,19 @@ class OwnEngine:
                 self.changed()
                 await self._empty(nest)
                 await asyncio.to_thread(forget_outputs, self.store)
+
+    def _leave(self) -> None:
+        self._turns -= 1
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Nothing is built while the block runs."""
+        async with self._turn:
+            yield
+
+    def members(self) -> Collection[int]:
+        """Ids of the processes of the build that it is at."""
+        return self.groups.group(_COMMANDS).members()
 
     def changed(self) -> None:
         """Something was built or removed."""
@@ -133,18 +158,33 @@ class OwnEngine:
         return found
 
     async def rest(self, idle: float) -> None:
-        """Stops it, again and again, when nobody has needed it for `idle` seconds. Returns only when cancelled."""
+        """Stops it, again and again, when nobody has needed it for `idle` seconds. Returns only when cancelled.
+
+        What cannot be cleared away is tried again.
+        """
         while True:
             await self.clock.sleep(idle / 4)
             async with self._changing:
-                if not self.resting and not self._users and self.clock.monotonic() - self._used_at >= idle:
-                    await self._stop()
+                if not self._users and self.clock.monotonic() - self._used_at >= idle and self._something:
+                    await self._tidy()
 
     async def close(self) -> None:
         """Stops it, also one of a process that was killed; nothing is left running, mounted or in the network."""
         async with self._changing:
-            if self._process is not None or self.groups.keys() & {_ENGINE, _COMMANDS}:
-                await self._stop()
+            if self._something:
+                await self._tidy()
+
+    @property
+    def _something(self) -> bool:
+        """Whether something may be left of it."""
+        return self._process is not None or bool(self.groups.keys() & {_ENGINE, _COMMANDS})
+
+    async def _tidy(self) -> None:
+        """Stops it as far as that goes: what does not go is told, and no reason for the platform to stop."""
+        try:
+            await self._stop()
+        except (Unavailable, OSError) as error:
+            self._log.warning("engine.left", home=str(self.home), error=str(error))
 
     async def _start(self) -> None:
         await self._stop()
@@ -153,15 +193,18 @@ class OwnEngine:
             raise Unavailable("The program dockerd is not there any more.", hint="Install Debian's package docker.io.")
         for folder in (self.home, self.run):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        largest = await self.bridge.lay() if self.bridge else 0
+        # From here on the group says that something may be left.
         group = self.groups.make(_ENGINE, Limits())
-        place = Nest(self.groups.group(_COMMANDS)).place
-        argv = [program, *self._words(place, largest)]
-        self._process = await launch(argv, self._environment(), self.home / "dockerd.log", doors=group.doors)
         try:
+            door = Nest(group).open_unified()
+            largest = await self.bridge.lay(Nest(group).place.lstrip("/") if door else "") if self.bridge else 0
+            argv = [program, *self._words(Nest(self.groups.group(_COMMANDS)).place, largest)]
+            doors = list(dict.fromkeys([*group.doors, *([door] if door else [])]))
+            self._api = ""
+            self._process = await launch(argv, self._environment(), self.home / "dockerd.log", doors=doors)
             await self._answers()
         except BaseException:
-            await self._stop()
+            await self._tidy()
             raise
         self._used_at = self.clock.monotonic()
 
@@ -174,7 +217,8 @@ class OwnEngine:
         # Another engine on this machine may have the same containerd.
         name = f"lightrail-{self.groups.name}"
         words += ["--containerd-namespace", name, "--containerd-plugins-namespace", f"{name}-plugins"]
-        words += ["--iptables=false", "--ip-masq=false", "--bridge", self.bridge.name if self.bridge else "none"]
+        words += ["--iptables=false", "--ip6tables=false", "--ip-masq=false", "--ip-forward=false"]
+        words += ["--bridge", self.bridge.name if self.bridge else "none"]
         return [*words, "--mtu", str(largest)] if self.bridge else words
 
     def _settings(self) -> dict[str, Any]:
@@ -227,12 +271,14 @@ class OwnEngine:
         for nest in nests:
             await self._empty(nest)
         if process is not None:
+            if process.returncode is None:
+                process.kill()
             await process.wait()
         await asyncio.to_thread(forget_outputs, self.store)
         # The engine mounts its own store over itself.
         for folder in (self.home, self.run):
             if folder.exists():
-                await asyncio.to_thread(unmount_below, folder)
+                await asyncio.to_thread(unmount_below, folder, keep=self._disks())
         # Numbers of processes in there may be other programs' by now, and would keep an engine from starting.
         await asyncio.to_thread(remove, self.run)
         if self.bridge:
@@ -241,6 +287,11 @@ class OwnEngine:
         for nest in nests:
             nest.remove()
         self.groups.fold()
+
+    def _disks(self) -> set[Path]:
+        """The store, when it is a disk that the operator has mounted there."""
+        own = self.store.exists() and self.store.stat().st_dev == self.home.stat().st_dev
+        return set() if own else {self.store.resolve()}
 
     async def _empty(self, nest: Nest) -> None:
         for _ in range(_PATIENCE):

@@ -24,7 +24,7 @@ _CHUNK: Final = 16 * 1024
 _PIPE: Final = 1024 * 1024
 _WAITING: Final = 16 * 1024 * 1024
 # Joins the control groups named before "--", then becomes the program after it.
-_ENTER: Final = 'while [ "$1" != -- ]; do echo 0 > "$1"; shift; done; shift; exec "$@"'
+_ENTER: Final = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 125; shift; done; shift; exec "$@"'
 
 
 @dataclass(frozen=True, slots=True)

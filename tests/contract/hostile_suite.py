@@ -97,7 +97,7 @@ def caps_of(pid: int) -> dict[str, int]:
 
 async def test_build_that_fills_the_disk_is_stopped_and_told_its_limit(workshop: Workshop) -> None:
     tight = workshop.limited(MODEST, DiskWatch(24 * MIB, 0, SystemClock()))
-    command = FILL.format(size=200, file="big", rest=20)
+    command = FILL.format(size=80, file="big", rest=20)
     with pytest.raises(BuildFault, match=r"used more than 24 MiB of disk \(limit 24 MiB\), so it was stopped"):
         await tight.build({"main.py": "1\n"}, build_command=command)
 
@@ -109,7 +109,7 @@ async def test_build_within_its_disk_is_let_alone_beside_one_that_is_not(worksho
 
     async def stopped() -> None:
         with pytest.raises(BuildFault, match="used more than 64 MiB"):
-            await greedy.build({"main.py": "2\n"}, build_command=FILL.format(size=200, file="big", rest=20))
+            await greedy.build({"main.py": "2\n"}, build_command=FILL.format(size=120, file="big", rest=20))
 
     async with asyncio.TaskGroup() as group:
         group.create_task(stopped())

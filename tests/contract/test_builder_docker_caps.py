@@ -136,22 +136,14 @@ async def fetch(workshop: Workshop, host: str) -> bool:
 
 async def test_file_without_a_name_counts_as_disk_of_the_build(workshop: Workshop) -> None:
     tight = workshop.limited(MODEST, DiskWatch(24 * MIB, 0, SystemClock()))
-    command = "exec 3> hidden; rm hidden; head -c 200M /dev/zero >&3; sync; sleep 20"
+    command = "exec 3> hidden; rm hidden; head -c 80M /dev/zero >&3; sync; sleep 20"
     with pytest.raises(BuildFault, match="used more than 24 MiB of disk"):
         await tight.build({"main.py": "1\n"}, build_command=command)
 
 
-async def test_all_that_a_command_prints_at_once_is_heard(workshop: Workshop) -> None:
-    command = "seq 1 40000 | sed 's/$/ lines of which each says a little and all together more than a mebibyte/'"
-    await workshop.build({"main.py": "print(1)\n"}, build_command=command)
-    heard = [text.partition(" ")[0] for text in workshop.heard.texts("build") if "lines of which" in text]
-    # The command itself is told first.
-    assert heard[-40_000:] == [str(number) for number in range(1, 40_001)]
-
-
 async def test_cache_mount_counts_as_disk_of_the_build(workshop: Workshop) -> None:
     await workshop.build({"main.py": "1\n"})
-    run = "RUN --mount=type=cache,target=/kept head -c 200M /dev/zero > /kept/big; sync /kept/big; sleep 20"
+    run = "RUN --mount=type=cache,target=/kept head -c 80M /dev/zero > /kept/big; sync /kept/big; sleep 20"
     tight = workshop.limited(MODEST, DiskWatch(24 * MIB, 0, SystemClock()))
     with pytest.raises(BuildFault, match="used more than 24 MiB of disk"):
         await tight.build({"Dockerfile": f"FROM lightrail/debian:run\n{run}\n"})

@@ -16,7 +16,6 @@ import httpx2
 
 from libs.kernel.clock import Clock
 from libs.kernel.errors import Unavailable
-from libs.kernel.units import MIB
 from libs.sandbox.cgroups import Groups
 from libs.sandbox.mounts import unmount_below
 from libs.sandbox.nested import Nest
@@ -38,8 +37,6 @@ _API_SECONDS: Final = 60.0
 _LAST_WORDS: Final = 300
 _MACHINES: Final = Path("/etc/docker/daemon.json")
 _REACHING: Final = ("registry-mirrors", "insecure-registries", "dns", "dns-opts", "dns-search", "proxies")
-# Of what a step prints the engine would keep 1 MiB, and 100 KiB a second; how much is kept is the log's to say.
-_LOGS: Final = {"BUILDKIT_STEP_LOG_MAX_SIZE": str(32 * MIB), "BUILDKIT_STEP_LOG_MAX_SPEED": str(32 * MIB)}
 # The newest version of the interface whose answers are read here; older engines speak older ones.
 _NEWEST: Final = (1, 51)
 
@@ -240,7 +237,7 @@ class OwnEngine:
             for name, value in self.environ.items()
             if name in {"PATH", "HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"} or name.lower().endswith("_proxy")
         }
-        return {"PATH": os.defpath, **kept, **_LOGS}
+        return {"PATH": os.defpath, **kept}
 
     async def _answers(self) -> None:
         """Waits until it does. Unavailable with its last words when it ends instead."""

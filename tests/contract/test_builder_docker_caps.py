@@ -233,7 +233,7 @@ def _nothing_left(engine: OwnEngine) -> None:
     said = b"".join(subprocess.run(words, capture_output=True, check=True).stdout for words in told).decode()
     assert engine.bridge.name not in said
     assert engine.bridge.chain not in said
-    assert str(engine.run) not in said
+    assert f"{engine.run}/docker.sock" not in said
     assert mounts_below(engine.home) == []
     assert not engine.groups.keys() & {"engine", "commands"}
     assert not list(Path("/sys/fs/cgroup").glob(f"*/lightrail/{engine.groups.name}/commands"))

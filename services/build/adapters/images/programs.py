@@ -99,7 +99,7 @@ async def launch(
 ) -> asyncio.subprocess.Process:
     """Starts a program that goes on, in the control groups behind `doors`; what it says is in `log`. It ends with us.
 
-    Unavailable when it is missing.
+    One that is missing, or may not enter a group, ends at once, and the log says why.
     """
     # Told to end when this process is gone, however it went.
     bound = ["setpriv", "--pdeathsig", "TERM", "--"] if shutil.which("setpriv") else []

@@ -60,7 +60,7 @@ class Owners:
 
 
 def _free(owner: str, platform: str, taken: set[int]) -> int:
-    first, count = _range()
+    first, count = span()
     # The platform's own path is in the hash, so that two platforms on one machine hardly ever meet.
     start = int.from_bytes(hashlib.sha256(f"{platform}\0{owner}".encode()).digest()[:8], "big") % count
     for step in range(count):
@@ -70,7 +70,8 @@ def _free(owner: str, platform: str, taken: set[int]) -> int:
     raise Unavailable("Every uid that apps may have is taken.", hint="Remove services that are no longer used.")
 
 
-def _range() -> tuple[int, int]:
+def span() -> tuple[int, int]:
+    """The first uid that owners may have here, and how many there are. Unavailable when there are too few."""
     lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
     mapped = [(int(inside), int(size)) for inside, _, size in (line.split() for line in lines)]
     for first, count in _RANGES:

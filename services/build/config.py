@@ -212,6 +212,11 @@ class Settings:
         parse=_one_of("", "host", "none", "default"),
         doc="network of image builds: empty for a bridge of the platform's own, or host, none",
     )
+    instance_metadata: bool = setting(
+        "LIGHTRAIL_INSTANCE_METADATA",
+        default=False,
+        doc="true: what runs in sandboxes reaches where a cloud tells this machine its secrets",
+    )
     host_configuration: bool = setting(
         "LIGHTRAIL_IMAGE_BUILD_HOST_CONFIGURATION",
         default=True,

@@ -22,6 +22,7 @@ from libs.reconcile import Driver
 from libs.runtime import Follow, Module, Opened
 from libs.runtime.host import Host
 from libs.runtime.version import platform_version
+from libs.sandbox.clouds import guard_secrets
 from libs.sandbox.sandbox import Sandbox
 from libs.sandbox.spec import Limits
 from services.build.adapters.archives import CheckedArchives, archive_limits
@@ -122,6 +123,7 @@ class Ground:
     async def lay(cls, settings: Settings, host: Host, db: Database) -> Ground:
         """Opens the folders and the sandbox."""
         home = settings.home / "build"
+        await guard_secrets(opened=settings.instance_metadata)
         stored = await asyncio.to_thread(DirectoryBlobs, settings.home / "blobs")
         return cls(
             settings=settings,

@@ -24,4 +24,9 @@ class Config:
     instance_cpu_millicores: int = setting(
         "LIGHTRAIL_INSTANCE_CPU", default=2000, doc="CPU limit of an instance, in thousandths of a core"
     )
+    instance_metadata: bool = setting(
+        "LIGHTRAIL_INSTANCE_METADATA",
+        default=False,
+        doc="true: what runs in sandboxes reaches where a cloud tells this machine its secrets",
+    )
     log_days: int = setting("LIGHTRAIL_LOG_DAYS", default=30, doc="days that logs are kept")

@@ -17,6 +17,7 @@ from libs.kernel.errors import Unavailable
 from libs.keyring.local import LocalKeyring
 from libs.reconcile import Driver
 from libs.runtime import Follow, Host, Module, Opened
+from libs.sandbox.clouds import guard_secrets
 from libs.telemetry import get_logger
 from services.deploy.adapters.build import GrpcBuilds
 from services.deploy.adapters.health import check_health
@@ -59,6 +60,7 @@ async def open_deploy(host: Host) -> AsyncIterator[Opened]:
         projects = GrpcProjects(host.peer("project"))
         builds = GrpcBuilds(host.peer("build"), PublicKey.load(config.provenance_public_key_file))
         edge = GrpcEdge(host.peer("router"))
+        await guard_secrets(opened=config.instance_metadata)
         runtime = await ProcessRuntime.open(config.home, host.clock)
         commands = Commands(store, projects, builds, keyring, host.clock)
         defaults = Resources(0, 0, config.instance_cpu_millicores, config.instance_memory_bytes)

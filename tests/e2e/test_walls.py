@@ -5,6 +5,8 @@ And that a token opens nothing once its time is over.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -17,8 +19,10 @@ from tests.e2e.platform import Platform
 Make = Callable[..., Awaitable[Application]]
 # What Envoy's admin page and a process of services would answer.
 DOORS = ("/config_dump", "/server_info", "/traces")
+# Amazon's, Google's and most others' address; Alibaba's.
+SECRETS = ("169.254.169.254", "100.100.100.200")
 PROGRAM = """
-import http.client, json, os, urllib.parse
+import http.client, json, os, socket, urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -33,12 +37,18 @@ def ask(port, path):
         connection.close()
 
 
+def way(place):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nothing_is_sent:
+        return nothing_is_sent.connect_ex((place, 80))
+
+
 class Page(BaseHTTPRequestHandler):
     def do_GET(self):
         asked = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
         answers = [[int(port), door, ask(int(port), door)] for port in asked.get("port", []) for door in asked["door"]]
         seen = [path for path in asked.get("path", []) if os.path.exists(path)]
-        body = json.dumps({"answers": answers, "seen": seen}).encode()
+        ways = {place: way(place) for place in asked.get("place", [])}
+        body = json.dumps({"answers": answers, "seen": seen, "ways": ways}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -50,8 +60,10 @@ ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Page).serve_forever(
 
 # What a build command reaches of the same doors.
 ASKING = """
-import http.client, sys
+import http.client, socket, sys
 
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as nothing_is_sent:
+    print("way", nothing_is_sent.connect_ex(("169.254.169.254", 80)))
 for port in sys.argv[1:]:
     for door in ("/config_dump", "/server_info", "/traces", "/api/v1/deployments"):
         connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=1)
@@ -73,7 +85,7 @@ def missing(paths: list[Path]) -> list[Path]:
     return [path for path in paths if not path.exists()]
 
 
-async def test_an_application_reaches_no_admin_page_no_traces_and_no_socket(
+async def test_an_application_reaches_no_admin_page_no_traces_no_socket_and_no_secret_of_a_cloud(
     platform: Platform, application: Make
 ) -> None:
     app = await application("slow-start")
@@ -85,7 +97,8 @@ async def test_an_application_reaches_no_admin_page_no_traces_and_no_socket(
     paths = [platform.home, platform.home / "envoy" / "doors" / "admin.sock", platform.home / "keys"]
     # Else the application would not be kept from anything.
     assert missing(paths) == []
-    answer = await app.get("/", params={"port": listening, "door": DOORS, "path": [str(path) for path in paths]})
+    asking = {"port": listening, "door": DOORS, "path": [str(path) for path in paths], "place": SECRETS}
+    answer = await app.get("/", params=asking)
     told = answer.raise_for_status().json()
     assert {port for port, _, _ in told["answers"]} == set(listening)
     assert [row for row in told["answers"] if row[2] == 200] == []
@@ -98,6 +111,10 @@ async def test_an_application_reaches_no_admin_page_no_traces_and_no_socket(
     assert {port for port, _ in asked} == set(listening)
     assert [row for row in asked if row[1] == HTTPStatus.OK] == []
     assert HTTPStatus.UNAUTHORIZED in {status for _, status in asked}
+    # Where a cloud would tell this machine its secrets, neither gets; that takes root.
+    if os.geteuid() == 0:
+        assert told["ways"] == dict.fromkeys(SECRETS, errno.EACCES)
+        assert ["way", str(errno.EACCES)] in lines
 
 
 async def test_an_expired_token_is_refused(platform: Platform) -> None:

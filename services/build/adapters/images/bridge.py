@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,18 +13,19 @@ from pathlib import Path
 from typing import Final
 
 from libs.kernel.errors import Unavailable
+from libs.sandbox.clouds import SECRETS
 from services.build.adapters.images.programs import ask
 
 # Networks to choose from: what no other interface or route of the machine overlaps is taken.
 _POOL: Final = ipaddress.IPv4Network("10.213.0.0/16")
 _PREFIX: Final = 24
 _ETHERNET: Final = 1500
-# Where clouds tell a machine its secrets: nearly all of them in the first network; Alibaba, Azure, Oracle.
-_SECRETS: Final = ("169.254.0.0/16", "100.100.100.200", "168.63.129.16", "192.0.0.192")
 _NAMES: Final = "lrb-"
-_HOOKS: Final = (("filter", "FORWARD"), ("filter", "INPUT"), ("filter", "OUTPUT"), ("nat", "POSTROUTING"))
-# What is neither from a bridge of builds nor to one is not passed on.
-_OTHERS: Final = ("!", "-i", f"{_NAMES}+", "!", "-o", f"{_NAMES}+", "-j", "DROP")
+_CHAINS: Final = "LIGHTRAIL-"
+_FORWARDING: Final = ("filter", "FORWARD")
+_HOOKS: Final = (_FORWARDING, ("filter", "INPUT"), ("filter", "OUTPUT"), ("nat", "POSTROUTING"))
+# No hook of the kernel's: what is not passed on. Who has such a chain found a machine that passed nothing on.
+_CLOSED: Final = ("filter", "CLOSED")
 _FORWARD: Final = Path("/proc/sys/net/ipv4/ip_forward")
 
 
@@ -42,7 +44,7 @@ class Bridge:
     @property
     def chain(self) -> str:
         """What names of chains of rules begin with, one for each hook; iptables allows 28 characters."""
-        return f"LIGHTRAIL-{self.key[:8]}"
+        return f"{_CHAINS}{self.key[:8]}"
 
     async def lay(self, engine: str) -> int:
         """Makes the bridge and its rules, or leaves them, and gives the largest packet that gets out, in bytes.
@@ -61,20 +63,26 @@ class Bridge:
             await self._do("ip", "address", "add", f"{network[1]}/{network.prefixlen}", "dev", self.name)
         await asyncio.to_thread(_one_protocol, self.name)
         await self._do("ip", "link", "set", self.name, "mtu", str(largest), "up")
-        closed = not await asyncio.to_thread(_forwards) or await self._shuts()
-        rules_of = self._rules(network, list(ways), closed=closed)
+        closed = not await asyncio.to_thread(_forwards) or await self._closed()
+        rules_of = self._rules(network, list(ways))
+        if closed:
+            rules_of = self._closing(await self._others()) | rules_of
+            rules_of[_FORWARDING].append(("-j", self._chain(_CLOSED)))
         # Not every kernel tells the packets of one group.
         match = ("-m", "cgroup", "--path", engine)
         if engine and await self._knows(match):
             rules_of["filter", "OUTPUT"] = _secret(match)
         for (table, hook), rules in rules_of.items():
-            chain = f"{self.chain}-{hook[0]}"
+            chain = self._chain((table, hook))
             await self._try("iptables", "-w", "-t", table, "-N", chain)
             await self._do("iptables", "-w", "-t", table, "-F", chain)
             for rule in rules:
                 await self._do("iptables", "-w", "-t", table, "-A", chain, *rule)
             # First of all: another engine on the machine may drop what it does not know.
-            if await self._try("iptables", "-w", "-t", table, "-C", hook, "-j", chain) != 0:
+            hooked = (table, hook) == _CLOSED or (
+                await self._try("iptables", "-w", "-t", table, "-C", hook, "-j", chain) == 0
+            )
+            if not hooked:
                 await self._do("iptables", "-w", "-t", table, "-I", hook, "-j", chain)
         await asyncio.to_thread(_forward, on=True)
         return largest
@@ -82,18 +90,19 @@ class Bridge:
     async def lift(self) -> None:
         """Takes the bridge and its rules away; harmless when they are gone. Unavailable without `ip` or `iptables`."""
         await self._try("ip", "link", "delete", self.name)
-        others = [one["ifname"] for one in json.loads(await self._do("ip", "-json", "link"))]
-        if await self._shuts() and not any(name.startswith(_NAMES) for name in others):
+        # Another's bridge is there because something else passes packets on by now.
+        if await self._closed() and not json.loads(await self._do("ip", "-json", "link", "show", "type", "bridge")):
             await asyncio.to_thread(_forward, on=False)
-        for table, hook in _HOOKS:
-            chain = f"{self.chain}-{hook[0]}"
+        for table, hook in (*_HOOKS, _CLOSED):
+            chain = self._chain((table, hook))
             await self._try("iptables", "-w", "-t", table, "-D", hook, "-j", chain)
             await self._try("iptables", "-w", "-t", table, "-F", chain)
             await self._try("iptables", "-w", "-t", table, "-X", chain)
 
-    def _rules(
-        self, network: ipaddress.IPv4Network, ways: list[str], *, closed: bool
-    ) -> dict[tuple[str, str], list[tuple[str, ...]]]:
+    def _chain(self, place: tuple[str, str]) -> str:
+        return f"{self.chain}-{place[1][0]}"
+
+    def _rules(self, network: ipaddress.IPv4Network, ways: list[str]) -> dict[tuple[str, str], list[tuple[str, ...]]]:
         """Builds reach the outside, which only answers. What else they may reach is the machine's own rules' to say."""
         inwards = ("-i", self.name)
         # Nobody sends in another's name.
@@ -103,7 +112,7 @@ class Bridge:
         passing: list[tuple[str, ...]] = [(*inwards, "-o", way, "-j", "ACCEPT") for way in ways]
         passing += [answers, ("-o", self.name, "-j", "DROP")]
         return {
-            ("filter", "FORWARD"): [*honest, *secret, *passing, *([_OTHERS] if closed else [])],
+            _FORWARDING: [*honest, *secret, *passing],
             ("filter", "INPUT"): [*honest, *secret],
             ("nat", "POSTROUTING"): [("-s", str(network), "!", "-o", self.name, "-j", "MASQUERADE")],
         }
@@ -117,9 +126,22 @@ class Bridge:
         await self._try("iptables", "-w", "-X", chain)
         return known
 
-    async def _shuts(self) -> bool:
-        """Whether the machine passed on no packets before there was a bridge: then it is for builds' alone."""
-        return await self._try("iptables", "-w", "-C", f"{self.chain}-F", *_OTHERS) == 0
+    def _closing(self, others: list[str]) -> dict[tuple[str, str], list[tuple[str, ...]]]:
+        """What the machine did not pass on before, it does not now; what comes later is for those who bring it."""
+        return {_CLOSED: [("-i", one, "-o", other, "-j", "DROP") for one in others for other in others]}
+
+    async def _others(self) -> list[str]:
+        """The machine's interfaces but for the bridges of builds, and what is connected to them."""
+        links = json.loads(await self._do("ip", "-json", "link"))
+        plain = [
+            one for one in links if "LOOPBACK" not in one["flags"] and not one.get("master", "").startswith(_NAMES)
+        ]
+        return [one["ifname"] for one in plain if not one["ifname"].startswith(_NAMES)]
+
+    async def _closed(self) -> bool:
+        """Whether the machine passed on no packets before there was a bridge of this or of another platform."""
+        said = await self._do("iptables", "-w", "-S")
+        return any(re.fullmatch(rf"-N {_CHAINS}\w+-C", line) for line in said.splitlines())
 
     async def _networks(self) -> dict[str, list[ipaddress.IPv4Network]]:
         """What each interface of the machine is connected to, and where it leads."""
@@ -178,10 +200,10 @@ def _secret(whose: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Where secrets are only names of hosts are asked for."""
     asking = [
         (*whose, "-d", place, "-p", protocol, "--dport", "53", "-j", "ACCEPT")
-        for place in _SECRETS
+        for place in SECRETS
         for protocol in ("udp", "tcp")
     ]
-    return [*asking, *((*whose, "-d", place, "-j", "REJECT") for place in _SECRETS)]
+    return [*asking, *((*whose, "-d", place, "-j", "REJECT") for place in SECRETS)]
 
 
 def _forwards() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from libs.kernel.errors import Unavailable
 from services.build.adapters.images.bridge import Bridge, free_network
 from services.build.adapters.images.engine import lost
-from services.build.adapters.images.own import forget_outputs, interface
+from services.build.adapters.images.own import forget_outputs, interface, settings
 from services.build.adapters.images.records import spare_records
 from services.build.app.collect import over
 
@@ -68,6 +69,18 @@ def test_names_of_interface_and_chain_are_within_what_the_kernel_takes() -> None
 @pytest.mark.parametrize(("newest", "spoken"), [("1.41", "1.41"), ("1.51", "1.51"), ("1.60", "1.51"), ("2.0", "1.51")])
 def test_the_interface_is_spoken_as_far_as_both_know_it(newest: str, spoken: str) -> None:
     assert interface(newest) == spoken
+
+
+def test_of_the_machines_own_engine_only_its_ways_to_registries_are_taken_over(tmp_path: Path) -> None:
+    file, own = tmp_path / "daemon.json", {"features": {"containerd-snapshotter": False}}
+    assert settings(file, ()) == own
+    file.write_text("no JSON", encoding="utf-8")
+    assert settings(file, ()) == own
+    reaching = {"registry-mirrors": ["https://mirror.example"], "dns": ["10.0.0.1"]}
+    file.write_text(json.dumps({**reaching, "data-root": "/elsewhere", "hosts": ["tcp://0.0.0.0"]}), encoding="utf-8")
+    assert settings(file, ()) == {**reaching, **own}
+    file.write_text(json.dumps({"insecure-registries": ["old.lan"]}), encoding="utf-8")
+    assert settings(file, ("new.lan",)) == {**own, "insecure-registries": ["old.lan", "new.lan"]}
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ class OwnEngine:
     def _words(self, place: str, largest: int) -> list[str]:
         words = ["--data-root", str(self.store), "--exec-root", str(self.run), "--host", self.host]
         words += ["--pidfile", str(self.run / "pid"), "--log-level", "warn"]
-        (self.home / "daemon.json").write_text(json.dumps(self._settings()), encoding="ascii")
+        (self.home / "daemon.json").write_text(json.dumps(settings(_MACHINES, self.insecure)), encoding="ascii")
         words += ["--config-file", str(self.home / "daemon.json")]
         words += ["--cgroup-parent", place, "--exec-opt", "native.cgroupdriver=cgroupfs"]
         # Another engine on this machine may have the same containerd.
@@ -217,18 +217,6 @@ class OwnEngine:
         words += ["--iptables=false", "--ip6tables=false", "--ip-masq=false", "--ip-forward=false"]
         words += ["--bridge", self.bridge.name if self.bridge else "none"]
         return [*words, "--mtu", str(largest)] if self.bridge else words
-
-    def _settings(self) -> dict[str, Any]:
-        """What the machine's own engine is told about reaching registries; its other settings are not this one's."""
-        try:
-            found = json.loads(_MACHINES.read_bytes())
-        except (OSError, ValueError):
-            found = {}
-        kept = {name: found[name] for name in _REACHING if name in found}
-        insecure = [*kept.get("insecure-registries", []), *self.insecure]
-        # Images of builds lie in the store, and not in a containerd that the machine has.
-        own = {"features": {"containerd-snapshotter": False}}
-        return {**kept, **own, "insecure-registries": insecure} if insecure else {**kept, **own}
 
     def _environment(self) -> dict[str, str]:
         """What pulling images needs; nothing of the platform's own."""
@@ -316,3 +304,16 @@ def interface(newest: str) -> str:
     major, _, minor = newest.partition(".")
     spoken = min(_NEWEST, (int(major), int(minor)))
     return f"{spoken[0]}.{spoken[1]}"
+
+
+def settings(machines: Path, insecure: tuple[str, ...]) -> dict[str, Any]:
+    """What the file of the machine's own engine says about reaching registries; the rest of it is not this one's."""
+    try:
+        found = json.loads(machines.read_bytes())
+    except (OSError, ValueError):
+        found = {}
+    kept = {name: found[name] for name in _REACHING if name in found}
+    plain = [*kept.get("insecure-registries", []), *insecure]
+    # Images of builds lie in the store, and not in a containerd that the machine has.
+    own = {"features": {"containerd-snapshotter": False}}
+    return {**kept, **own, "insecure-registries": plain} if plain else {**kept, **own}

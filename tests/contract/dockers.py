@@ -12,7 +12,7 @@ from typing import Any
 from libs.sandbox.spec import Limits
 from services.build.adapters.disk import DiskWatch
 from services.build.adapters.images.docker import DockerBuilder
-from services.build.adapters.images.engine import Engine
+from services.build.adapters.images.engine import Daemon, Engine
 from services.build.adapters.images.own import OwnEngine
 from services.build.adapters.images.registry import Registry
 from services.build.adapters.images.remembered import Remembered
@@ -22,9 +22,9 @@ from tests.contract.workshop import Heard, Workshop, kitchen_of, rooms_of
 from tests.integration.build.sites import Site
 
 
-def docker_workshop(site: Site, own_engine: OwnEngine, stacks: Path) -> Workshop:
-    """On the engine of all tests."""
-    engine = Engine(own_engine, os.environ)
+def docker_workshop(site: Site, own_engine: OwnEngine, stacks: Path, daemon: Daemon | None = None) -> Workshop:
+    """On the engine of all tests; `daemon` is another way to see it."""
+    engine = Engine(daemon or own_engine, os.environ)
     told = dict(site.builder.registries.environment)
     builder = DockerBuilder(engine, kitchen_of(site, told), stacks, site.blobs, site.clock, rooms_of(site), network="")
 

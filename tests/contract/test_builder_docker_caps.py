@@ -20,12 +20,14 @@ from libs.runtime.clock import SystemClock
 from libs.sandbox.mounts import mounts_below
 from libs.testing.eventually import eventually
 from services.build.adapters.disk import DiskWatch
-from services.build.adapters.images.engine import Engine
+from services.build.adapters.images.bridge import Bridge
+from services.build.adapters.images.engine import Engine, MachineEngine
 from services.build.adapters.images.own import OwnEngine
 from services.build.adapters.images.records import EngineCaches
 from services.build.adapters.images.remembered import Remembered
 from services.build.adapters.images.stores import EngineImages
 from services.build.app.collect import over
+from tests.contract.dockers import docker_workshop
 from tests.contract.hostile_suite import *  # noqa: F403 - the suite's tests run here
 from tests.contract.hostile_suite import MODEST
 from tests.contract.workshop import Workshop
@@ -191,6 +193,49 @@ async def test_engine_of_a_killed_process_is_swept_away_and_the_next_knows_what_
     _nothing_left(own_engine)
     await workshop.build(source, build_command="echo slow part")
     assert any("cached" in text for text in workshop.heard.texts("build"))
+
+
+class Told:
+    """A log that is kept here."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warning(self, event: str, **more: str) -> None:
+        self.warnings.append(f"{event}: {more}")
+
+
+async def test_what_cannot_be_cleared_away_is_told_and_tried_again(workshop: Workshop, own_engine: OwnEngine) -> None:
+    await workshop.build({"main.py": "1\n"})
+    own, log = own_engine.bridge, Told()
+    assert own
+    # A machine that has lost its programs for networks.
+    crippled = Bridge(own.key, {"PATH": "/nowhere"})
+    heir = OwnEngine(
+        own_engine.home, own_engine.run, own_engine.groups, crippled, own_engine.clock, own_engine.environ, _log=log
+    )
+    await heir.close()
+    assert len(log.warnings) == 1
+    assert log.warnings[0].startswith("engine.left")
+    assert own_engine.groups.keys() & {"engine", "commands"}, "nobody would know that something is left"
+    heir.bridge = own
+    async with asyncio.TaskGroup() as group:
+        resting = group.create_task(heir.rest(0.2))
+        await eventually(lambda: not own_engine.groups.keys(), within=20)
+        resting.cancel()
+    _nothing_left(own_engine)
+
+
+async def test_engine_that_is_not_the_platforms_own_builds_and_says_that_nothing_is_capped(
+    workshop: Workshop, own_engine: OwnEngine, stacks: Path
+) -> None:
+    async with own_engine.held():
+        elsewhere = docker_workshop(workshop.site, own_engine, stacks, MachineEngine(own_engine.host))
+        await elsewhere.build({"main.py": "1\n"}, build_command="echo made")
+    assert "made" in elsewhere.heard.texts("build")
+    assert any("not the platform's own" in text and "not capped" in text for text in elsewhere.heard.texts("detect"))
+    await workshop.build({"main.py": "1\n"})
+    assert not any("not capped" in text for text in workshop.heard.texts("detect"))
 
 
 async def test_engine_rests_when_nobody_needs_it_and_leaves_nothing_behind(

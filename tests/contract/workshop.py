@@ -95,7 +95,12 @@ class Workshop:
         return self.limiting(limits, disk)
 
     async def build(
-        self, source: str | Mapping[str, str], *, secrets: Mapping[str, str] | None = None, **settings: Any
+        self,
+        source: str | Mapping[str, str],
+        *,
+        secrets: Mapping[str, str] | None = None,
+        output: Output | None = None,
+        **settings: Any,
     ) -> Artifact:
         """Builds an example by its name, or texts by path; settings are those of plans."""
         values = dict(secrets or {})
@@ -113,11 +118,11 @@ class Workshop:
         job = Job(build, digest, Variables(values, frozenset(values.values())))
         try:
             plan = make_plan(await self.site.builder.fetch(job), PlanSettings(**settings), builder=self.driver)
-            built = await self.make(job, plan, self.heard)
+            built = await self.make(job, plan, output or self.heard)
             self.origin = built.origin
             if plan.test:
-                await built.test(plan.test, self.heard)
-            return await built.publish(self.heard)
+                await built.test(plan.test, output or self.heard)
+            return await built.publish(output or self.heard)
         finally:
             await self.site.builder.clean(build.id)
 

@@ -6,7 +6,7 @@ import asyncio
 import io
 import os
 import tarfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,9 @@ from services.build.adapters.slug import SlugBuilder
 from services.build.adapters.steps import Commands
 from services.build.adapters.tools import Tools
 from services.build.adapters.workdir import WorkDirs
-from services.build.app.ports import Job, Output, Variables
+from services.build.app.ports import Job, Lease, Output, Variables
 from services.build.domain.log import Lines
-from services.build.domain.model import Artifact, Build, BuildState, Layer
+from services.build.domain.model import Artifact, Build, BuildState, Layer, LogLine
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 LIMIT = 64 * MIB
@@ -69,6 +69,17 @@ class Heard:
 
     def recent(self, _step: str) -> list[str]:
         return self.lines[-20:]
+
+
+class Kept:
+    """A log in memory, as far as a writer needs it."""
+
+    def __init__(self) -> None:
+        self.lines: list[LogLine] = []
+
+    async def append(self, _lease: Lease, lines: Sequence[LogLine]) -> bool:
+        self.lines += lines
+        return True
 
 
 class Site:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import resource
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import cast
 
@@ -16,13 +16,13 @@ import pytest_asyncio
 from libs.kernel.units import MIB
 from libs.plans.faults import BuildFault
 from libs.runtime.clock import SystemClock
+from libs.testing.attacks import FORKS
 from services.build.adapters.disk import DiskWatch, processes_of
 from services.build.app import writer
 from services.build.app.ports import Lease, Log
 from services.build.app.wakes import Wakes
 from services.build.app.writer import Writer
-from services.build.domain.model import LogLine
-from tests.integration.build.sites import Heard, Site
+from tests.integration.build.sites import Heard, Kept, Site
 from tests.integration.build.world import running
 
 CLOSED = "[build]\nnetwork = false\n"
@@ -93,17 +93,6 @@ async def test_a_build_within_its_disk_is_let_alone(open_folder: Path) -> None:
     await site.build({"main.py": "1\n"}, build_command="head -c 8M /dev/zero > some && sleep 1")
 
 
-class Kept:
-    """A log in memory, as far as a writer needs it."""
-
-    def __init__(self) -> None:
-        self.lines: list[LogLine] = []
-
-    async def append(self, _lease: Lease, lines: Sequence[LogLine]) -> bool:
-        self.lines += lines
-        return True
-
-
 async def test_an_endless_printer_takes_no_memory_and_lets_others_have_their_turn(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,20 +122,6 @@ async def test_an_endless_printer_takes_no_memory_and_lets_others_have_their_tur
     assert sorted(late)[len(late) * 95 // 100] < 0.25
 
 
-# At most 700 children, each of which ends by itself.
-FORKS = """
-import os, time
-made = 0
-for _ in range(700):
-    try:
-        if os.fork() == 0:
-            time.sleep(3)
-            os._exit(0)
-    except OSError:
-        break
-    made += 1
-print("forked", made)
-"""
 SCRATCH = ("/tmp/*", "/dev/shm/*")  # noqa: S108 - where a build looks inside
 # Looks for what another build wrote, wherever a process may look.
 SNOOP = """

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,13 +30,13 @@ class Reading:
 
     def line_of(self, key: str) -> str:
         """The file with the line where a key stands, looked for below its table; as far as that can be seen."""
-        lines = self.text.splitlines()
-        number: int | None = 0
+        end: int | None = 0
         for part in key.split("."):
-            number = _line_with(part, lines, number) if number is not None else None
-        if number is None:
-            number = _line_with(key.rsplit(".", 1)[-1], lines, 0)
-        return self.file if number is None else f"{self.file}, line {number + 1}"
+            end = _end_of(part, self.text, end) if end is not None else None
+        if end is None:
+            end = _end_of(key.rsplit(".", 1)[-1], self.text, 0)
+        number = 0 if end is None else self.text.count("\n", 0, end) + 1
+        return f"{self.file}, line {number}" if number else self.file
 
     def table(self, *path: str) -> Mapping[str, Any]:
         """A table inside the document; empty when it is not there. BuildFault when something else is."""
@@ -89,7 +90,9 @@ class Reading:
             key = speakable(f"{above}{name}")
             known = keys.get(name, keys.get(ANY))
             if known is None:
-                self.warnings.append(f"{self.line_of(key)}: the key “{key}” is not known, so it has no effect.")
+                near = difflib.get_close_matches(name, [one for one in keys if one != ANY], n=1)
+                meant = f" Did you mean “{above}{near[0]}”?" if near else ""
+                self.warnings.append(f"{self.line_of(key)}: the key “{key}” is not known, so it has no effect.{meant}")
             elif known == ELSEWHERE:
                 self.warnings.append(
                     f"{self.line_of(key)}: “{key}” is not taken from this file; use the service's settings for it."
@@ -98,7 +101,7 @@ class Reading:
                 self._judge(value, known, f"{key}.")
 
 
-def _line_with(name: str, lines: Sequence[str], start: int) -> int | None:
-    """The first line from `start` on where this name is a key or a table."""
-    pattern = re.compile(rf"(?<![\w-])[\"']?{re.escape(name)}[\"']?(?![\w-])\s*[\]=:.]")
-    return next((number for number in range(start, len(lines)) if pattern.search(lines[number])), None)
+def _end_of(name: str, text: str, start: int) -> int | None:
+    """Where this name ends, from `start` on the first time that it is a key or a table."""
+    found = re.compile(rf"(?<![\w-])[\"']?{re.escape(name)}[\"']?(?![\w-])(?=[ \t]*[\]=:.])").search(text, start)
+    return found.end() if found else None

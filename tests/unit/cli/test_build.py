@@ -105,13 +105,38 @@ def test_a_good_configuration_is_called_good(tmp_path: Path, capsys: pytest.Capt
     assert capsys.readouterr().out == "Procfile, lightrail.toml: good.\n"
 
 
-def test_an_unknown_key_is_named_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = made(tmp_path, {"lightrail.toml": '[deploy]\nstart_comand = "./run"\n'})
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        (
+            "lightrail.toml",
+            '[deploy]\nstart_comand = "./run"\n',
+            (
+                "line 2: the key “deploy.start_comand” is not known, so it has no effect."
+                " Did you mean “deploy.start_command”?"
+            ),
+        ),
+        # A key that is called like its table, below it, and on its own line.
+        (
+            "lightrail.toml",
+            "[build]\n\nbuild = 1\n",
+            "line 3: the key “build.build” is not known, so it has no effect. Did you mean “build.builder”?",
+        ),
+        (
+            "lightrail.toml",
+            "build.build = 1\n",
+            "line 1: the key “build.build” is not known, so it has no effect. Did you mean “build.builder”?",
+        ),
+        ("railway.json", '{"colour":\n"red"}', "line 1: the key “colour” is not known, so it has no effect."),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_line_and_the_one_that_was_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, text: str, said: str
+) -> None:
+    source = made(tmp_path, {file: text})
     assert main(["config", "check", str(source), "--json"]) == 1
     told = json.loads(capsys.readouterr().out)
-    assert told["warnings"] == [
-        "lightrail.toml, line 2: the key “deploy.start_comand” is not known, so it has no effect."
-    ]
+    assert [warning for warning in told["warnings"] if "is not known" in warning] == [f"{file}, {said}"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Final
 from libs.sandbox.spec import Limits, Usage
 
 _NEEDED: Final = ("memory", "cpu", "pids")
+_TRIES: Final = 5
 _PERIOD: Final = 100_000  # microseconds of one CPU period; the kernel's default
 
 
@@ -126,10 +127,12 @@ class Groups:
         """Makes the group and sets its caps."""
         group = self.group(key)
         for folder in group.folders.values():
-            try:
-                folder.mkdir(exist_ok=True)
-            except FileNotFoundError:
-                open_groups(self.name)  # folded up by `fold` in the meantime
+            for _ in range(_TRIES):
+                with suppress(FileNotFoundError):
+                    folder.mkdir(exist_ok=True)
+                    break
+                _open(self.name)  # folded up, by us or by another process
+            else:
                 folder.mkdir(exist_ok=True)
         group.limit(limits)
         return group
@@ -152,8 +155,15 @@ class Groups:
 def open_groups(name: str, mounts: str | None = None, own: str | None = None) -> Groups | None:
     """The platform's parent group at `lightrail/<name>`; None when this process may not make groups here.
 
-    `mounts` and `own` are the texts of /proc/self/mounts and /proc/self/cgroup.
+    It is there only while a group is. `mounts` and `own` are the texts of /proc/self/mounts and /proc/self/cgroup.
     """
+    groups = _open(name, mounts, own)
+    if groups:
+        groups.fold()
+    return groups
+
+
+def _open(name: str, mounts: str | None = None, own: str | None = None) -> Groups | None:
     mounts = Path("/proc/self/mounts").read_text(encoding="utf-8") if mounts is None else mounts
     own = Path("/proc/self/cgroup").read_text(encoding="utf-8") if own is None else own
     hierarchies: dict[str, Path] = {}

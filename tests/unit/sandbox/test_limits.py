@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,22 @@ def test_no_groups_where_the_controllers_are_missing(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("")
     assert cgroups.open_groups("n", mounts=f"cgroup2 {tmp_path} cgroup2 rw 0 0\n", own="0::/\n") is None
     assert cgroups.open_groups("n", mounts="proc /proc proc rw 0 0\n", own="") is None
+
+
+@pytest.mark.skipif(not ROOT, reason="an ordinary user may make no cgroups here")
+def test_the_parent_of_groups_is_there_only_while_a_group_is() -> None:
+    name = f"tests-{os.getpid()}-parent"
+    groups = cgroups.open_groups(name)
+    if groups is None:
+        pytest.skip("no groups here")
+    parents = set(groups.parents.values())
+    assert not [parent for parent in parents if parent.exists()]
+    assert groups.keys() == set()
+    group = groups.make("k", Limits(pids=9))
+    assert {folder.parent for folder in group.folders.values()} == parents
+    # Another process of the platform opens it meanwhile.
+    assert cgroups.open_groups(name) == groups
+    assert groups.keys() == {"k"}
+    assert group.remove()
+    groups.fold()
+    assert not [parent for parent in parents if parent.exists()]

@@ -109,10 +109,14 @@ class Process:
 async def _endless(name: str, loop: Loop) -> None:
     try:
         await loop()
-        raise RuntimeError(f"a loop of {name} returned: {loop}")
+    except Exception:
+        # Told now: while the others end, and should they not, nobody would know why they have to.
+        get_logger("runtime").exception("loop.failed", module=name)
+        raise
     finally:
         # Before the others are asked to end: one of them may not be able to.
         _hurry()
+    raise RuntimeError(f"a loop of {name} returned: {loop}")
 
 
 def _hurry() -> None:

@@ -72,3 +72,5 @@ def test_a_process_that_cannot_leave_ends(nats_url: Secret[str], tmp_path: Path,
     assert "asked to end" in done.stdout
     assert done.returncode == 1
     assert "Timeout" in done.stderr, "what it was doing is in the log"
+    said = done.stdout + done.stderr
+    assert ("loop.failed" in said and "this loop is at its end" in said) is ("sleep" in first), "and so is why it ended"

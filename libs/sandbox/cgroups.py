@@ -79,10 +79,11 @@ class Group:
     def members(self) -> set[int]:
         """Process ids in here."""
         found: set[int] = set()
-        for folder in self.folders.values():
-            for file in [folder / "cgroup.procs", *folder.glob("*/**/cgroup.procs")]:
+        for top in self.folders.values():
+            # Groups go while one looks: a walk passes over what is gone.
+            for folder, _, _ in os.walk(top):
                 try:
-                    found.update(int(pid) for pid in file.read_text(encoding="ascii").split())
+                    found.update(int(pid) for pid in Path(folder, "cgroup.procs").read_text(encoding="ascii").split())
                 except OSError as error:
                     if error.errno not in {errno.ENOENT, errno.ENODEV}:
                         raise

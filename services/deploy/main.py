@@ -17,7 +17,7 @@ from libs.kernel.errors import Unavailable
 from libs.keyring.local import LocalKeyring
 from libs.reconcile import Driver
 from libs.runtime import Follow, Host, Module, Opened
-from libs.sandbox.clouds import guard_secrets
+from libs.sandbox.clouds import guard_secrets, keep_secrets
 from libs.telemetry import get_logger
 from services.deploy.adapters.build import GrpcBuilds
 from services.deploy.adapters.health import check_health
@@ -93,6 +93,7 @@ async def open_deploy(host: Host) -> AsyncIterator[Opened]:
             loops=[
                 lambda: run_leased(db, "loops", host.clock, work),
                 lambda: _forget_old(store, logs, host.clock),
+                *([] if config.instance_metadata else [lambda: keep_secrets(host.clock)]),
             ],
             follows=[
                 Follow("build", subscriptions.to_build(reactions)),

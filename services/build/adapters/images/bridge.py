@@ -8,12 +8,13 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from libs.kernel.errors import Unavailable
-from libs.sandbox.clouds import SECRETS
+from libs.sandbox.clouds import firewalls, no_secrets
+from libs.telemetry import get_logger
 from services.build.adapters.images.programs import ask
 
 # Networks to choose from: what no other interface or route of the machine overlaps is taken.
@@ -22,19 +23,29 @@ _PREFIX: Final = 24
 _ETHERNET: Final = 1500
 _NAMES: Final = "lrb-"
 _CHAINS: Final = "LIGHTRAIL-"
-_FORWARDING: Final = ("filter", "FORWARD")
-_HOOKS: Final = (_FORWARDING, ("filter", "INPUT"), ("filter", "OUTPUT"), ("nat", "POSTROUTING"))
-# No hook of the kernel's: what is not passed on. Who has such a chain found a machine that passed nothing on.
-_CLOSED: Final = ("filter", "CLOSED")
-_FORWARD: Final = Path("/proc/sys/net/ipv4/ip_forward")
+_OUTPUT: Final = ("filter", "OUTPUT")
+_HOOKS: Final = (("filter", "FORWARD"), ("filter", "INPUT"), _OUTPUT, ("nat", "POSTROUTING"))
+# No hook of the kernel's: others go there.
+_SECRETS: Final = ("filter", "SECRETS")
+# Of what begins outside, and is not sent on to a program by an engine, none passes to networks of others.
+_STRANGERS: Final = ("-m", "conntrack", "!", "--ctstate", "ESTABLISHED,RELATED,DNAT", "-j", "DROP")
+_OPENED: Final = re.compile(rf"-A ({_CHAINS}\w+)-F -i (\S+) ! -o {_NAMES}\+ .*-j DROP")
+_SETTINGS: Final = Path("/proc/sys/net/ipv4/conf")
+
+Rule = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """The bridge of one platform; `key` tells it from other platforms'. Needs `ip` and `iptables`, and root."""
+    """The bridge of one platform; `key` tells it from other platforms'. Needs `ip` and `iptables`, and root.
+
+    The machine as a whole passes on what it did before, and its own settings stay: only its interfaces that lead
+    outside are switched to pass packets on, with a rule beside it that nothing passes but builds' own.
+    """
 
     key: str
     environment: Mapping[str, str]
+    _log: Any = field(default_factory=lambda: get_logger("engine"))
 
     @property
     def name(self) -> str:
@@ -63,85 +74,95 @@ class Bridge:
             await self._do("ip", "address", "add", f"{network[1]}/{network.prefixlen}", "dev", self.name)
         await asyncio.to_thread(_one_protocol, self.name)
         await self._do("ip", "link", "set", self.name, "mtu", str(largest), "up")
-        closed = not await asyncio.to_thread(_forwards) or await self._closed()
-        rules_of = self._rules(network, list(ways))
-        if closed:
-            rules_of = self._closing(await self._others()) | rules_of
-            rules_of[_FORWARDING].append(("-j", self._chain(_CLOSED)))
-        # Not every kernel tells the packets of one group.
-        match = ("-m", "cgroup", "--path", engine)
-        if engine and await self._knows(match):
-            rules_of["filter", "OUTPUT"] = _secret(match)
-        for (table, hook), rules in rules_of.items():
-            chain = self._chain((table, hook))
-            await self._try("iptables", "-w", "-t", table, "-N", chain)
-            await self._do("iptables", "-w", "-t", table, "-F", chain)
-            for rule in rules:
-                await self._do("iptables", "-w", "-t", table, "-A", chain, *rule)
-            # First of all: another engine on the machine may drop what it does not know.
-            hooked = (table, hook) == _CLOSED or (
-                await self._try("iptables", "-w", "-t", table, "-C", hook, "-j", chain) == 0
-            )
-            if not hooked:
-                await self._do("iptables", "-w", "-t", table, "-I", hook, "-j", chain)
-        await asyncio.to_thread(_forward, on=True)
+        shut = await self._shut(list(ways))
+        await self._close(engine)
+        for place, rules in self._rules(network, list(ways), shut).items():
+            await self._set("iptables", place, rules)
+        for name in (self.name, *shut):
+            await asyncio.to_thread(_pass_on, name, on=True)
         return largest
 
     async def lift(self) -> None:
         """Takes the bridge and its rules away; harmless when they are gone. Unavailable without `ip` or `iptables`."""
         await self._try("ip", "link", "delete", self.name)
-        # Another's bridge is there because something else passes packets on by now.
-        if await self._closed() and not json.loads(await self._do("ip", "-json", "link", "show", "type", "bridge")):
-            await asyncio.to_thread(_forward, on=False)
-        for table, hook in (*_HOOKS, _CLOSED):
-            chain = self._chain((table, hook))
-            await self._try("iptables", "-w", "-t", table, "-D", hook, "-j", chain)
-            await self._try("iptables", "-w", "-t", table, "-F", chain)
-            await self._try("iptables", "-w", "-t", table, "-X", chain)
+        opened = await self._opened()
+        own = {way for chain, way in opened if chain == self.chain}
+        others = {way for chain, way in opened if chain != self.chain}
+        # Who had the whole machine pass packets on meanwhile wants this one to do so as well.
+        if not _passes_on("all"):
+            for way in sorted(own - others):
+                await asyncio.to_thread(_pass_on, way, on=False)
+        for program in firewalls():
+            for table, hook in (*_HOOKS, _SECRETS):
+                chain = self._chain(hook)
+                await self._try(program, "-w", "-t", table, "-D", hook, "-j", chain)
+                await self._try(program, "-w", "-t", table, "-F", chain)
+                await self._try(program, "-w", "-t", table, "-X", chain)
 
-    def _chain(self, place: tuple[str, str]) -> str:
-        return f"{self.chain}-{place[1][0]}"
+    def _chain(self, hook: str) -> str:
+        return f"{self.chain}-{hook[0]}"
 
-    def _rules(self, network: ipaddress.IPv4Network, ways: list[str]) -> dict[tuple[str, str], list[tuple[str, ...]]]:
+    def _rules(
+        self, network: ipaddress.IPv4Network, ways: list[str], shut: list[str]
+    ) -> dict[tuple[str, str], list[Rule]]:
         """Builds reach the outside, which only answers. What else they may reach is the machine's own rules' to say."""
         inwards = ("-i", self.name)
         # Nobody sends in another's name.
-        honest: list[tuple[str, ...]] = [(*inwards, "!", "-s", str(network), "-j", "DROP")]
-        secret = _secret(inwards)
+        honest: list[Rule] = [(*inwards, "!", "-s", str(network), "-j", "DROP")]
+        honest += [(*inwards, "-j", self._chain(_SECRETS[1]))]
         answers = ("-o", self.name, "-m", "conntrack", "--ctstate", "ESTABLISHED,RELATED", "-j", "ACCEPT")
-        passing: list[tuple[str, ...]] = [(*inwards, "-o", way, "-j", "ACCEPT") for way in ways]
+        passing: list[Rule] = [(*inwards, "-o", way, "-j", "ACCEPT") for way in ways]
         passing += [answers, ("-o", self.name, "-j", "DROP")]
+        passing += [("-i", way, "!", "-o", f"{_NAMES}+", *_STRANGERS) for way in shut]
         return {
-            _FORWARDING: [*honest, *secret, *passing],
-            ("filter", "INPUT"): [*honest, *secret],
+            ("filter", "FORWARD"): [*honest, *passing],
+            ("filter", "INPUT"): honest,
             ("nat", "POSTROUTING"): [("-s", str(network), "!", "-o", self.name, "-j", "MASQUERADE")],
         }
 
-    async def _knows(self, match: tuple[str, ...]) -> bool:
-        """Whether rules may have this condition."""
-        chain = f"{self.chain}-?"
-        await self._try("iptables", "-w", "-N", chain)
-        known = await self._try("iptables", "-w", "-A", chain, *match, "-j", "RETURN") == 0
-        await self._try("iptables", "-w", "-F", chain)
-        await self._try("iptables", "-w", "-X", chain)
-        return known
+    async def _close(self, engine: str) -> None:
+        """Neither builds nor what fetches for them gets where clouds keep secrets, as far as the kernel can tell."""
+        secrets, output = self._chain(_SECRETS[1]), self._chain(_OUTPUT[1])
+        for program, places in firewalls().items():
+            reason = "" if engine else "control groups of version 2 are not mounted"
+            try:
+                await self._set(program, _SECRETS, no_secrets(places))
+                await self._set(program, _OUTPUT, [])
+                # Not every kernel tells the packets of one group.
+                if engine:
+                    await self._do(program, "-w", "-A", output, "-m", "cgroup", "--path", engine, "-j", secrets)
+            except Unavailable as error:
+                reason = str(error)
+            if reason:
+                self._log.warning("metadata.reachable", by="container engine", program=program, reason=reason)
 
-    def _closing(self, others: list[str]) -> dict[tuple[str, str], list[tuple[str, ...]]]:
-        """What the machine did not pass on before, it does not now; what comes later is for those who bring it."""
-        return {_CLOSED: [("-i", one, "-o", other, "-j", "DROP") for one in others for other in others]}
+    async def _set(self, program: str, place: tuple[str, str], rules: list[Rule]) -> None:
+        """Makes a chain with these rules, and has the kernel ask it first."""
+        (table, hook), chain = place, self._chain(place[1])
+        await self._try(program, "-w", "-t", table, "-N", chain)
+        await self._do(program, "-w", "-t", table, "-F", chain)
+        for rule in rules:
+            await self._do(program, "-w", "-t", table, "-A", chain, *rule)
+        # First of all: another engine on the machine may drop what it does not know.
+        hooked = place == _SECRETS or await self._try(program, "-w", "-t", table, "-C", hook, "-j", chain) == 0
+        if not hooked:
+            await self._do(program, "-w", "-t", table, "-I", hook, "-j", chain)
 
-    async def _others(self) -> list[str]:
-        """The machine's interfaces but for the bridges of builds, and what is connected to them."""
-        links = json.loads(await self._do("ip", "-json", "link"))
-        plain = [
-            one for one in links if "LOOPBACK" not in one["flags"] and not one.get("master", "").startswith(_NAMES)
-        ]
-        return [one["ifname"] for one in plain if not one["ifname"].startswith(_NAMES)]
+    async def _shut(self, ways: list[str]) -> list[str]:
+        """Those of these interfaces that pass on nothing but for bridges of builds."""
+        everything, opened = _passes_on("all"), {way for _, way in await self._opened()}
+        shut = [way for way in ways if not _passes_on(way)]
+        if shut and everything:
+            raise Unavailable(
+                f"The network of image builds could not be made: this machine passes packets on, not from {shut[0]}.",
+                hint=f"Let it ({_SETTINGS / shut[0] / 'forwarding'}), or have LIGHTRAIL_IMAGE_BUILD_NETWORK=host set.",
+            )
+        return [way for way in ways if way in shut or (way in opened and not everything)]
 
-    async def _closed(self) -> bool:
-        """Whether the machine passed on no packets before there was a bridge of this or of another platform."""
+    async def _opened(self) -> set[tuple[str, str]]:
+        """The interfaces that were switched to pass packets on, with the names of those who did."""
         said = await self._do("iptables", "-w", "-S")
-        return any(re.fullmatch(rf"-N {_CHAINS}\w+-C", line) for line in said.splitlines())
+        return {(found[1], found[2]) for found in map(_OPENED.match, said.splitlines()) if found}
 
     async def _networks(self) -> dict[str, list[ipaddress.IPv4Network]]:
         """What each interface of the machine is connected to, and where it leads."""
@@ -196,21 +217,13 @@ def _one_protocol(name: str) -> None:
         switch.write_text("1", encoding="ascii")
 
 
-def _secret(whose: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """Where secrets are only names of hosts are asked for."""
-    asking = [
-        (*whose, "-d", place, "-p", protocol, "--dport", "53", "-j", "ACCEPT")
-        for place in SECRETS
-        for protocol in ("udp", "tcp")
-    ]
-    return [*asking, *((*whose, "-d", place, "-j", "REJECT") for place in SECRETS)]
+def _passes_on(name: str) -> bool:
+    """Whether packets that come in by this interface are passed on; all: whether those of any."""
+    switch = _SETTINGS / name / "forwarding"
+    return switch.exists() and switch.read_text(encoding="ascii").strip() != "0"
 
 
-def _forwards() -> bool:
-    return _FORWARD.read_text(encoding="ascii").strip() != "0"
-
-
-def _forward(*, on: bool) -> None:
-    """Lets the machine pass packets on, or not."""
-    if _forwards() != on:
-        _FORWARD.write_text("1" if on else "0", encoding="ascii")
+def _pass_on(name: str, *, on: bool) -> None:
+    switch = _SETTINGS / name / "forwarding"
+    if switch.exists() and _passes_on(name) != on:
+        switch.write_text("1" if on else "0", encoding="ascii")

@@ -7,8 +7,10 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,16 +23,18 @@ from libs.sandbox.mounts import mounts_below
 from libs.testing.eventually import eventually
 from services.build.adapters.disk import DiskWatch
 from services.build.adapters.images.bridge import Bridge
+from services.build.adapters.images.docker import DockerBuilder
 from services.build.adapters.images.engine import Engine, MachineEngine
 from services.build.adapters.images.own import OwnEngine
 from services.build.adapters.images.records import EngineCaches
+from services.build.adapters.images.registry import lay_logins
 from services.build.adapters.images.remembered import Remembered
 from services.build.adapters.images.stores import EngineImages
 from services.build.app.collect import over
 from tests.contract.dockers import docker_workshop
 from tests.contract.hostile_suite import *  # noqa: F403 - the suite's tests run here
 from tests.contract.hostile_suite import MODEST
-from tests.contract.workshop import Workshop
+from tests.contract.workshop import Workshop, kitchen_of, rooms_of
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.asyncio(loop_scope="session")]
 
@@ -236,6 +240,57 @@ async def test_engine_that_is_not_the_platforms_own_builds_and_says_that_nothing
     assert any("not the platform's own" in text and "not capped" in text for text in elsewhere.heard.texts("detect"))
     await workshop.build({"main.py": "1\n"})
     assert not any("not capped" in text for text in workshop.heard.texts("detect"))
+
+
+# Of a registry that wants to know who asks, and of a program that would tell it.
+SPY = """#!/bin/sh
+echo asked >> "{told}"
+echo '{{"Username": "root", "Secret": "treasure"}}'
+"""
+
+
+class Doorkeeper(BaseHTTPRequestHandler):
+    """Lets nobody in who gives no name."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="images"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET  # noqa: N815 - a name of http.server's
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.mark.parametrize("whose", ["the user's", "the operator's"])
+async def test_builds_log_in_to_registries_with_what_the_operator_gave_them_alone(
+    workshop: Workshop, own_engine: OwnEngine, tmp_path: Path, whose: str
+) -> None:
+    told, user, logins = tmp_path / "told", tmp_path / "user" / ".docker", tmp_path / "logins"
+    spy = tmp_path / "docker-credential-spy"
+    spy.write_text(SPY.format(told=told), encoding="utf-8")
+    spy.chmod(0o755)
+    user.mkdir(parents=True)
+    lay_logins(logins, user / "cli-plugins")
+    (user if whose == "the user's" else logins).joinpath("config.json").write_text('{"credsStore": "spy"}')
+    environ = {**os.environ, "HOME": str(user.parent), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    engine = Engine(own_engine, environ, logins)
+    site = workshop.site
+    builder = DockerBuilder(engine, kitchen_of(site), tmp_path, site.blobs, site.clock, rooms_of(site), network="")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Doorkeeper) as registry:
+        thread = threading.Thread(target=registry.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(BuildFault, match=r"401|nauthorized|denied"):
+                await Workshop(site, "docker", builder.build).build(
+                    {"Dockerfile": f"FROM 127.0.0.1:{registry.server_port}/private\n"}
+                )
+        finally:
+            registry.shutdown()
+            thread.join()
+    assert told.exists() is (whose == "the operator's")
 
 
 async def test_engine_rests_when_nobody_needs_it_and_leaves_nothing_behind(

@@ -28,7 +28,7 @@ from services.build.adapters.images.mounts import reaching_out
 from services.build.adapters.images.programs import Said, ask, follow
 from services.build.adapters.images.progress import Begun, Ended, Event, Line
 from services.build.adapters.images.recipes import Kitchen, Recipe
-from services.build.adapters.images.registry import Registry
+from services.build.adapters.images.registry import LOGINS, Registry
 from services.build.adapters.images.rooms import Rooms
 from services.build.adapters.images.telling import Teller
 from services.build.app.ports import Job, Output
@@ -92,6 +92,8 @@ class BuildahBuilder:
     network: str = ""
     registry: Registry | None = None
     disk: DiskWatch | None = None
+    # The folder of the operator's logins to registries for builds; none: those of the user we run as.
+    logins: Path | None = None
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
     # Whether a build was cut off: it leaves its working containers in the store, mounted.
     _cut_off: list[bool] = field(default_factory=lambda: [True])
@@ -272,4 +274,5 @@ class BuildahBuilder:
     def _environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """What the program gets as environment: nothing of the platform's own; caches lie in TMPDIR."""
         kept = {name: self.environ[name] for name in ("PATH", "HOME", "LANG") if name in self.environ}
-        return {"PATH": os.defpath, **kept, "TMPDIR": str(self.home / "tmp"), **(extra or {})}
+        logins = {"REGISTRY_AUTH_FILE": str(self.logins / LOGINS)} if self.logins else {}
+        return {"PATH": os.defpath, **kept, **logins, "TMPDIR": str(self.home / "tmp"), **(extra or {})}

@@ -20,7 +20,7 @@ from services.build.adapters.images.engine import Daemon, Engine, MachineEngine
 from services.build.adapters.images.own import OwnEngine
 from services.build.adapters.images.recipes import Kitchen, platform_of
 from services.build.adapters.images.records import EngineCaches
-from services.build.adapters.images.registry import Registry
+from services.build.adapters.images.registry import Registry, lay_logins
 from services.build.adapters.images.remembered import Remembered
 from services.build.adapters.images.rooms import Rooms
 from services.build.adapters.images.stores import BuildahCaches, BuildahImages, EngineImages
@@ -69,11 +69,13 @@ def image_drivers(wishes: Wishes, slug: SlugBuilder, environ: Mapping[str, str],
         stack=wishes.stack,
         platform=platform,
     )
+    logins = wishes.home / "build" / "registries"
+    lay_logins(logins, Path(environ.get("HOME", "/root")) / ".docker" / "cli-plugins")
     host = wishes.docker_host or environ.get("DOCKER_HOST", "")
     own = None if host else own_engine(wishes, groups, environ, clock)
     daemon: Daemon = own or MachineEngine(host)
     docker = DockerBuilder(
-        engine=Engine(daemon, environ),
+        engine=Engine(daemon, environ, logins),
         kitchen=kitchen,
         stacks=wishes.home / "stacks",
         blobs=slug.blobs,
@@ -94,6 +96,7 @@ def image_drivers(wishes: Wishes, slug: SlugBuilder, environ: Mapping[str, str],
         network=wishes.network,
         registry=wishes.registry,
         disk=wishes.disk,
+        logins=logins,
     )
     kept: tuple[BuilderCaches, ...] = (EngineCaches(own, Remembered(own)),) if own else ()
     return Drivers(

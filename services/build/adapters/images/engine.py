@@ -112,6 +112,8 @@ class Engine:
 
     daemon: Daemon
     environ: Mapping[str, str]
+    # The folder of the operator's logins to registries for builds; none: those of the user we run as.
+    logins: Path | None = None
     _program: str = ""
     _loading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -144,7 +146,9 @@ class Engine:
         store = self.daemon.store
         # The plugin notes where each build's source lay.
         notes = {"BUILDX_CONFIG": str(store.parent / "buildx")} if store else {}
-        return {"PATH": os.defpath, **kept, **host, **notes, "DOCKER_BUILDKIT": "1", **(extra or {})}
+        # Where the program looks for an engine by itself, its user's settings say which one.
+        logins = {"DOCKER_CONFIG": str(self.logins)} if self.logins and self.daemon.host else {}
+        return {"PATH": os.defpath, **kept, **host, **notes, **logins, "DOCKER_BUILDKIT": "1", **(extra or {})}
 
     async def run(self, *words: str, seconds: float = 60.0, extra: Mapping[str, str] | None = None) -> Said:
         """Runs a command of the engine's. Unavailable when the engine does not answer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +13,7 @@ from typing import Final
 
 from libs.kernel.secret import Secret
 
-_FILE: Final = "config.json"
+LOGINS: Final = "config.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,21 @@ class Registry:
             if self.password:
                 pair = f"{self.username}:{self.password.reveal()}".encode()
                 auths[self.host] = {"auth": base64.b64encode(pair).decode()}
-            file = Path(folder) / _FILE
+            file = Path(folder) / LOGINS
             file.touch(mode=0o600)
             file.write_text(json.dumps({"auths": auths}), encoding="utf-8")
             yield Path(folder)
+
+
+def lay_logins(folder: Path, plugins: Path) -> None:
+    """The folder from which builds log in to registries: what the operator puts into its config.json, at first nothing.
+
+    Not the user's own, whom the platform runs as: what that user may read, everybody's builds could. `plugins` is where
+    this user's plugins of docker's program lie, which that folder would have as well. Blocks.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError), (folder / LOGINS).open("x", encoding="ascii") as file:
+        file.write("{}\n")
+    if plugins.is_dir():
+        with suppress(FileExistsError):
+            (folder / plugins.name).symlink_to(plugins)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,27 @@ def test_the_parent_of_groups_is_there_only_while_a_group_is() -> None:
     assert group.remove()
     groups.fold()
     assert not [parent for parent in parents if parent.exists()]
+
+
+def test_members_are_looked_for_while_groups_come_and_go(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.procs").write_text("7\n")
+    over = threading.Event()
+
+    def churn() -> None:
+        while not over.is_set():
+            inner = tmp_path / "made" / "below"
+            inner.mkdir(parents=True)
+            (inner / "cgroup.procs").write_text("8\n")
+            (inner / "cgroup.procs").unlink()
+            inner.rmdir()
+            inner.parent.rmdir()
+
+    group = cgroups.Group({"memory": tmp_path}, unified=True)
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        seen = [group.members() for _ in range(3_000)]
+    finally:
+        over.set()
+        thread.join()
+    assert all(found in ({7}, {7, 8}) for found in seen)

@@ -10,7 +10,10 @@ from libs.sandbox.sandbox import Sandbox
 
 
 def end(home: Path) -> list[int]:
-    """Kills whatever runs with a status file below `instances/`; returns the first process of each. Blocking."""
+    """Kills whatever runs with a status file below `instances/`; returns the first process of each.
+
+    Nor is a control group left. Blocking.
+    """
     return asyncio.run(_end(home))
 
 
@@ -25,4 +28,5 @@ async def _end(home: Path) -> list[int]:
         if process and await sandbox.alive(process):
             await sandbox.kill(process)
             ended.append(process.pid)
+        await sandbox.release(status.parent.name)
     return ended

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -128,6 +129,9 @@ class Platform:
             self.lr_now("platform", "reset", "--yes", timeout=60)
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
+        name = hashlib.sha256(str(self.home).encode()).hexdigest()[:16]
+        left = list(Path("/sys/fs/cgroup").glob(f"*/lightrail/{name}/*/"))
+        assert left == [], "control groups of applications are left"
 
     def lr_now(self, *arguments: str, stdin: str = "", timeout: float = 60) -> Run:
         """Runs `lr` to its end, outside of any event loop; fails when it fails."""

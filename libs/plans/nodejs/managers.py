@@ -11,7 +11,7 @@ from libs.plans.faults import BuildFault
 from libs.plans.nodejs.package import Package
 from libs.plans.pins import pinned
 from libs.plans.plan import APP, EVERYTHING, Runtime, Step
-from libs.plans.tree import Tree
+from libs.plans.tree import Tree, json_object
 
 MODULES: Final = f"{APP}/node_modules"
 # Where a package manager that is not npm is installed, as a layer of its own.
@@ -32,6 +32,8 @@ _PNPM_ASKS: Final = {
     "npm_config_manage_package_manager_versions": "false",
 }
 _PNPM_ONLY: Final = (*_PNPM_ASKS, *PNPM_KEEPS_TO)
+# Characters; of a longer file only the beginning may have been read.
+_READ_WHOLE: Final = 4_000_000
 _BERRY: Final = {"4": "2.4", "5": "3", "6": "3", "7": "4", "8": "4", "9": "4"}
 
 
@@ -129,6 +131,7 @@ def install_tool(manager: Manager) -> Step | None:
 
 def install(tree: Tree, package: Package, manager: Manager, *, with_development: bool) -> Step:
     """The step that installs what the project asks for."""
+    _check_lock(tree, manager)
     several = "workspaces" in package.document or tree.has("pnpm-workspace.yaml")
     everything = (
         several
@@ -150,6 +153,21 @@ def install(tree: Tree, package: Package, manager: Manager, *, with_development:
         caches=("npm",) if manager.name == "npm" else ("npm", manager.name),
         environment={"NODE_ENV": ""},
     )
+
+
+def _check_lock(tree: Tree, manager: Manager) -> None:
+    """BuildFault when npm's lock file cannot be read: npm itself says then how it is used, and not what is wrong."""
+    if manager.name != "npm" or not manager.lock:
+        return
+    text = tree.read(manager.lock)
+    hint = f"Delete {manager.lock}, write it anew with “npm install”, and send it along."
+    if not text.strip():
+        raise BuildFault(f"{manager.lock} is empty.", hint=hint)
+    try:
+        if len(text) < _READ_WHOLE:
+            json_object(manager.lock, text)
+    except BuildFault as fault:
+        raise BuildFault(str(fault), hint=hint) from fault
 
 
 def _argv(manager: Manager, *, with_development: bool) -> tuple[str, ...]:

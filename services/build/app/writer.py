@@ -21,7 +21,8 @@ MOST_WAITING: Final = 1_000
 # Lines of programs that one build may keep, and their bytes.
 MOST_LINES: Final = 50_000
 MOST_BYTES: Final = 32 * MIB
-RECENT: Final = 80
+# Lines of a step that are looked through for why it failed; npm says why, and then prints 110 lines of usage.
+RECENT: Final = 200
 # Bytes that are cut into lines before others have their turn.
 _SLICE: Final = 8 * 1024
 # What is remembered of output that is not kept: its end, to say why a command failed.

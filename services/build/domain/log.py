@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 import re
 from bisect import bisect_left
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import pairwise, takewhile
 from typing import Final
 from urllib.parse import quote
 
@@ -17,9 +17,21 @@ SHORTEST_SECRET: Final = 4
 # Longer values are looked for in parts of at most so many characters.
 LONGEST_PART: Final = 64
 _MASKS: Final = re.compile(f"(?:{MASK}){{2,}}")
-_SPEAKS: Final = re.compile(r"error|fail|cause|unsatisfiable|invalid|not found|cannot|no such|denied", re.IGNORECASE)
-# What npm and Yarn write last: it speaks of an error and says nothing about it.
-_EMPTY: Final = re.compile(r"complete log of this run|YN0000: .*Failed with errors")
+_SPEAKS: Final = re.compile(
+    r"error|exception:|fail|cause|unsatisfiable|invalid|not found|no candidates|cannot|no such|denied", re.IGNORECASE
+)
+_NPM: Final = re.compile(r"^npm (?:error|ERR!)\s*")
+# What package managers write last or beside it: it speaks of an error and says nothing about it.
+_EMPTY: Final = re.compile(
+    r"complete log of this run|/_logs/\S+$|^npm (?:error|ERR!)(?: Log files were not written.*)?$"
+    r"|^npm (?:notice|warn|WARN)\b|YN0000: .*(?:Failed with errors|Completed)|^ELIFECYCLE\b"
+    r"|^error Command failed with exit code|^hint: Build failures usually"
+)
+# Where and with what code npm failed, not why; also when it was a script that npm ran.
+_WHERE: Final = re.compile(
+    r"^npm (?:error|ERR!) (?:code|path|errno|syscall|signal|workspace|location|command|Lifecycle script"
+    r"|engine Unsupported engine)\b"
+)
 _CREDENTIALS: Final = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 
 
@@ -143,8 +155,21 @@ def credentials(values: Iterable[str]) -> set[str]:
 
 
 def telling(lines: Iterable[str]) -> str:
-    """The line that most likely says why a command failed: the last that speaks of it, else the last with words."""
+    """The line that most likely says why a command failed: the last that speaks of it, else the last with words.
+
+    npm and pnpm say why first, and then for many lines what may help.
+    """
     plain = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).strip(" \t╰─▶│×➤") for line in lines]
     worded = [line for line in plain if re.search(r"\w", line) and not _EMPTY.search(line)]
-    spoken = [line for line in worded if _SPEAKS.search(line)]
-    return (spoken or worded or [""])[-1][:300]
+    saying = [line for line in worded if not _WHERE.match(line)]
+    spoken = [line for line in saying if _SPEAKS.search(_NPM.sub("", line))]
+    first = _first_of_npm(worded) or [line for line in saying if line.startswith("ERR_PNPM_")]
+    return (first or spoken or saying or worded or [""])[-1][:300]
+
+
+def _first_of_npm(worded: Sequence[str]) -> list[str]:
+    """The reason that npm ends with; none when something else failed, be it a script that npm ran."""
+    block = list(takewhile(_NPM.match, reversed(worded)))[::-1]
+    if any(_NPM.sub("", line) == "command failed" for line in block):
+        return []
+    return [line for line in block if not _WHERE.match(line)][:1]

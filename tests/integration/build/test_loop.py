@@ -20,6 +20,7 @@ from services.build.app import writer
 from services.build.app.ports import Job, Lease, Output, Variables
 from services.build.app.reactions import Wanted
 from services.build.app.run import LEASE
+from services.build.domain.log import telling
 from services.build.domain.model import MOST_ATTEMPTS, TRANSITIONS, Build, BuildState
 from tests.integration.build.world import World, running
 
@@ -246,6 +247,19 @@ async def test_secrets_are_masked_in_log_and_reason_also_when_split(world: World
     texts = await world.texts(build)
     assert "token=•••" in texts
     assert "s3cret" not in "\n".join(texts) + (await world.now(build)).reason
+
+
+async def test_why_npm_failed_is_not_lost_in_its_page_of_usage(world: World) -> None:
+    async def ci(_job: Job, _plan: BuildPlan, output: Output) -> None:
+        said = ["code EUSAGE", "", "`npm ci` can only install packages when in sync.", *["  --an-option"] * 110]
+        await output.chunk("install", "stderr", "".join(f"npm error {line}\n" for line in said).encode())
+        await output.flush("install")
+        raise BuildFault(telling(output.recent("install")))
+
+    world.builder.script = ci
+    build = await world.request()
+    await world.drive()
+    assert (await world.now(build)).reason == "npm error `npm ci` can only install packages when in sync."
 
 
 async def test_an_endless_printer_is_kept_up_to_a_limit(world: World) -> None:

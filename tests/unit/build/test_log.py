@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,3 +101,124 @@ def test_the_telling_line_is_the_last_that_speaks_of_an_error() -> None:
     said = ["➤ YN0000: · Yarn 4.5.1", "➤ YN0028: · The lockfile would have been modified by this install"]
     assert telling([*said, "➤ YN0000: · Failed with errors in 0s 17ms"]) == said[1].removeprefix("➤ ")
     assert telling([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        pytest.param(
+            "npm warn deprecated inflight@1.0.6\nnpm error code ETARGET\n"
+            "npm error notarget No matching version found for ms@99.0.0.\n"
+            "npm error notarget In most cases you or one of your dependencies are requesting\n"
+            "npm error notarget a package version that doesn't exist.\n"
+            "npm error Log files were not written due to the config logs-max=0\nnpm notice New version of npm\n",
+            "npm error notarget No matching version found for ms@99.0.0.",
+            id="npm-version",
+        ),
+        pytest.param(
+            "npm ERR! code E404\nnpm ERR! 404 Not Found - GET https://registry.example/nosuch\nnpm ERR! 404\n"
+            "npm ERR! 404 Note that you can also install from a\n\n"
+            "npm ERR! A complete log of this run can be found in:\n",
+            "npm ERR! 404 Not Found - GET https://registry.example/nosuch",
+            id="npm-8-name",
+        ),
+        pytest.param(
+            "npm error code EUSAGE\nnpm error\nnpm error `npm ci` can only install packages when in sync.\nnpm error\n"
+            "npm error Missing: ms@2.1.3 from lock file\nnpm error Options:\nnpm error   --foreground-scripts\n"
+            'npm error Run "npm help ci" for more info\n'
+            "npm error Log files were not written due to the config logs-max=0\n",
+            "npm error `npm ci` can only install packages when in sync.",
+            id="npm-lock",
+        ),
+        pytest.param(
+            "> x@1.0.0 postinstall\n> node fetch.js\n\nCannot reach it\nnpm error code 3\nnpm error path /app\n"
+            "npm error command failed\nnpm error command sh -c node fetch.js\n"
+            "npm error Log files were not written due to the config logs-max=0\n",
+            "Cannot reach it",
+            id="npm-own-script",
+        ),
+        pytest.param(
+            "npm error code 1\nnpm error path /app/node_modules/bad\nnpm error command failed\n"
+            "npm error command sh -c node-gyp rebuild\nnpm error gyp ERR! stack Error: not found: make\n"
+            "npm error gyp ERR! not ok\n",
+            "npm error gyp ERR! stack Error: not found: make",
+            id="npm-script-of-a-dependency",
+        ),
+        pytest.param(
+            "npm error code 3\nnpm error command failed\nnpm error command sh -c exit 3\n",
+            "npm error command sh -c exit 3",
+            id="npm-silent-script",
+        ),
+        pytest.param(
+            "npm error code E404\nnpm error 404 Not Found\nSyntaxError: Unexpected token\n",
+            "SyntaxError: Unexpected token",
+            id="npm-did-not-end-it",
+        ),
+        pytest.param(
+            " ERR_PNPM_NO_MATCHING_VERSION  No matching version found for ms@99.0.0\n\n"
+            "This error happened while installing a direct dependency of /app\n",
+            "ERR_PNPM_NO_MATCHING_VERSION  No matching version found for ms@99.0.0",
+            id="pnpm-version",
+        ),
+        pytest.param(
+            ' ERR_PNPM_OUTDATED_LOCKFILE  Cannot install with "frozen-lockfile"\n\n  Failure reason:\n'
+            "* 1 dependencies were added: ms@2.1.3\n",
+            'ERR_PNPM_OUTDATED_LOCKFILE  Cannot install with "frozen-lockfile"',
+            id="pnpm-lock",
+        ),
+        pytest.param(
+            "src/a.ts(1,1): error TS2304: Cannot find name 'x'.\n ELIFECYCLE  Command failed with exit code 2.\n",
+            "src/a.ts(1,1): error TS2304: Cannot find name 'x'.",
+            id="pnpm-script",
+        ),
+        pytest.param(
+            'error Couldn\'t find any versions for "ms" that matches "99.0.0"\n'
+            "info Visit https://yarnpkg.com/en/docs/cli/install for documentation about this command.\n",
+            'error Couldn\'t find any versions for "ms" that matches "99.0.0"',
+            id="yarn-1-version",
+        ),
+        pytest.param(
+            "sh: 1: tsc: not found\nerror Command failed with exit code 127.\ninfo Visit https://yarnpkg.com\n",
+            "sh: 1: tsc: not found",
+            id="yarn-1-script",
+        ),
+        pytest.param(
+            "➤ YN0000: ┌ Resolution step\n➤ YN0082: │ ms@npm:99.0.0: No candidates found\n➤ YN0000: └ Completed\n"
+            "➤ YN0000: · Failed with errors in 0s 99ms\n",
+            "YN0082: │ ms@npm:99.0.0: No candidates found",
+            id="yarn-4-version",
+        ),
+        pytest.param(
+            "➤ YN0028: │ +  linkType: soft\n➤ YN0028: │ The lockfile would have been modified by this install.\n"
+            "➤ YN0000: └ Completed\n➤ YN0000: · Failed with errors in 0s 63ms\n",
+            "YN0028: │ The lockfile would have been modified by this install.",
+            id="yarn-4-lock",
+        ),
+        pytest.param(
+            'error: No version matching "99.0.0" found for specifier "ms"\nerror: ms@99.0.0 failed to resolve\n',
+            "error: ms@99.0.0 failed to resolve",
+            id="bun",
+        ),
+        pytest.param(
+            "error: No solution found when resolving dependencies\n"
+            "  cause: Because there is no version of flask==99, your requirements are unsatisfiable.\n",
+            "cause: Because there is no version of flask==99, your requirements are unsatisfiable.",
+            id="uv",
+        ),
+        pytest.param(
+            "error: Failed to build `mysqlclient==2.2.0`\n  cause: The build backend returned an error\n"
+            "         Exception: Can not find valid pkg-config name.\n         Specify MYSQLCLIENT_CFLAGS\n\n"
+            "hint: Build failures usually indicate a problem with the package or the build environment\n",
+            "Exception: Can not find valid pkg-config name.",
+            id="uv-builds",
+        ),
+        pytest.param(
+            "ERROR: Could not find a version that satisfies the requirement flask==99\n"
+            "ERROR: No matching distribution found for flask==99\n[notice] A new release of pip is available\n",
+            "ERROR: No matching distribution found for flask==99",
+            id="pip",
+        ),
+    ],
+)
+def test_what_package_managers_say_of_a_failure_is_found_in_their_words(said: str, told: str) -> None:
+    assert telling(said.splitlines()) == told

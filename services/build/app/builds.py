@@ -14,6 +14,7 @@ from services.build.app.ports import Artifacts, Builds, Log, Whose
 from services.build.app.scanning import Bills, Reports
 from services.build.app.wakes import Wakes
 from services.build.domain.model import Artifact, Build, LogLine
+from services.build.domain.stages import StageName
 
 PAGE: Final = 500
 # Deployments that one call may ask about.
@@ -92,13 +93,11 @@ class BuildDesk:
                 await heard(PERIOD)
 
     async def scan(self, ctx: Ctx, build_id: str, deployment_id: str) -> Report:
-        """What the scan of a build's source found. NotFound before the scan has ended."""
+        """What the scan of a build's source found. NotFound before the scan has ended, and when it never did."""
         build = await self.get(ctx, build_id, deployment_id)
         report = await self.reports.get(build.id)
         if report is None:
-            raise NotFound(
-                f"The source of build {build.id} is not scanned (yet).", hint="Its stages say more: lr build status."
-            )
+            raise _not_scanned(build)
         return report
 
     async def sbom(self, ctx: Ctx, build_id: str, deployment_id: str) -> bytes:
@@ -118,6 +117,15 @@ class BuildDesk:
                 hint="Deploy the source again; only results of the last builds are kept.",
             )
         return found
+
+
+def _not_scanned(build: Build) -> NotFound:
+    """Why there is no report: there may still be one, or there never will be."""
+    hint = f"Its stages say more: lr build status {build.id}"
+    if not build.state.final:
+        return NotFound(f"The source of build {build.id} is not scanned yet.", hint=hint)
+    why = next((stage.detail for stage in build.progress if stage.name is StageName.SCAN), "")
+    return NotFound(f"The source of build {build.id} was not scanned, and will not be: it has ended. {why}", hint=hint)
 
 
 def _may_see(ctx: Ctx, build: Build) -> bool:

@@ -73,10 +73,17 @@ def under_way(stages: Sequence[Stage]) -> str:
 
 
 def settled(stages: Sequence[Stage], now: datetime, reason: str) -> tuple[Stage, ...]:
-    """The stages of a build that has ended: what ran has failed for this reason, what had not begun was skipped."""
+    """The stages of a build that has ended: what had not begun was skipped, what ran has failed for this reason.
+
+    Unless another had failed, which ended what ran beside it: only one stage has the build's reason.
+    """
+    failed = next((stage for stage in stages if stage.state is StageState.FAILED), None)
     ended = []
     for stage in stages:
-        if stage.state is StageState.RUNNING:
+        if stage.state is StageState.RUNNING and failed is not None:
+            why = f"Ended before it was done: the stage {failed.name} failed first."
+            ended.append(replace(stage, state=StageState.SKIPPED, finished_at=now, detail=why))
+        elif stage.state is StageState.RUNNING:
             ended.append(replace(stage, state=StageState.FAILED, finished_at=now, detail=reason))
         elif stage.state is StageState.PENDING:
             ended.append(replace(stage, state=StageState.SKIPPED, detail=stage.detail or "The build ended before."))

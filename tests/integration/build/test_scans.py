@@ -207,6 +207,15 @@ async def test_a_scan_that_the_platform_could_not_do_is_done_again_and_its_repor
     assert (done.state, done.reason) == (BuildState.FAILED, "Project prj_1 does not exist.")
 
 
+async def test_a_report_that_may_come_is_told_from_one_that_never_will(world: World) -> None:
+    build = await world.request()
+    with pytest.raises(NotFound, match="is not scanned yet"):
+        await world.desk.scan(reader(build), build.id, "")
+    await world.drive()
+    with pytest.raises(NotFound, match=r"was not scanned, and will not be: it has ended\. Not scanned: this"):
+        await world.desk.scan(reader(build), build.id, "")
+
+
 async def test_another_workspaces_report_and_bill_do_not_exist(db: Database) -> None:
     world = scanning(db, Told())
     build = await world.request()

@@ -113,8 +113,9 @@ async def test_a_scan_that_forbids_it_stops_the_build_under_way(db: Database) ->
     assert (done.state, done.reason) == (BuildState.FAILED, blocked)
     assert world.builder.stopped == 1
     assert await states(world, build) == dict(
-        zip(ORDER, ["succeeded", "succeeded", "failed", "failed", "skipped", "skipped"], strict=True)
+        zip(ORDER, ["succeeded", "succeeded", "failed", "skipped", "skipped", "skipped"], strict=True)
     )
+    assert (await details(world, build))["build"] == "Ended before it was done: the stage scan failed first."
 
 
 async def test_a_build_that_fails_ends_its_scan_and_its_sentence_is_the_reason(db: Database) -> None:
@@ -137,6 +138,8 @@ async def test_a_build_that_fails_ends_its_scan_and_its_sentence_is_the_reason(d
     assert scanner.stopped == 1
     assert (await states(world, build))["build"] == "failed"
     assert (await details(world, build))["build"] == "The step install failed."
+    assert (await states(world, build))["scan"] == "skipped"
+    assert (await details(world, build))["scan"] == "Ended before it was done: the stage build failed first."
 
 
 async def test_a_stage_that_took_too_long_is_the_one_that_failed(db: Database) -> None:
@@ -243,6 +246,22 @@ async def test_the_test_runs_after_the_build_and_its_failure_is_the_builds(world
     assert (await states(world, build))["test"] == "failed"
     assert (await states(world, build))["publish"] == "skipped"
     assert "E assert 1 == 2" in await world.texts(build)
+
+
+async def test_a_scan_that_a_failing_test_ended_does_not_bear_the_tests_reason(db: Database) -> None:
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    async def fail(_step: Step, _output: Output) -> None:
+        raise BuildFault("The step test failed.")
+
+    world = World(db, SystemClock(), scanner=ToldScanner(script=wait), deadline=10)
+    world.builder.tested = fail
+    world.projects.told = PlanSettings(test_command="pytest")
+    build = await world.request()
+    await world.drive()
+    assert [name for name, state in (await states(world, build)).items() if state == "failed"] == ["test"]
+    assert (await details(world, build))["scan"] == "Ended before it was done: the stage test failed first."
 
 
 async def test_a_test_that_passes_is_a_stage_that_succeeded(world: World) -> None:

@@ -172,7 +172,7 @@ class Build(build_pb2_grpc.BuildServiceServicer):
         found = self.world.deployments.get(build_id.replace("bld_", "dep_"))
         ctx.allow(found.workspace_id if found else "", what=f"Build {build_id}")
         if found and found.id not in self.world.build_lines:
-            raise NotFound(f"The source of build {build_id} is not scanned (yet).")
+            raise NotFound(f"The source of build {build_id} is not scanned yet.")
 
     async def GetScan(self, request: Any, context: Any) -> Any:
         self.scanned(seen(self.world, "GetScan"), request.build_id)

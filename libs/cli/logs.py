@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Parameter
 
 from libs.cli import screen, session, target
 from libs.cli.session import EnvironmentName, Json, ServiceName
-from libs.kernel.errors import NotFound
+from libs.kernel.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
     from libs.sdk.client import Client
     from libs.sdk.models import LogLine
+
+# How many of the last lines are shown unless the caller says, and how many the platform gives.
+_UNASKED: Final = 1000
+_MOST: Final = 5000
 
 
 async def logs(
@@ -21,7 +25,7 @@ async def logs(
     *,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="")] = False,
     build: Annotated[bool, Parameter(name=["--build", "-b"], negative="")] = False,
-    lines: Annotated[int, Parameter(name=["--lines", "-n"])] = 1000,
+    lines: Annotated[int | None, Parameter(name=["--lines", "-n"])] = None,
     service: ServiceName = None,
     environment: EnvironmentName = None,
     as_json: Json = False,
@@ -37,8 +41,10 @@ async def logs(
     build
         The build's log instead.
     lines
-        How many of the last lines.
+        How many of the last lines: 1000 unless given; with --build all of them.
     """
+    if lines is not None and not 1 <= lines <= _MOST:
+        raise Invalid(f"--lines is {lines}, which is no number from 1 to {_MOST}.", hint="As in: lr logs -n 100")
     async with session.connect() as client:
         service_id = environment_id = ""
         if deployment is None:
@@ -52,14 +58,14 @@ async def logs(
         else:
             target.deployment_id(deployment)
         if build:
-            await _build(client, deployment or "", follow=follow, as_json=as_json)
+            await _build(client, deployment or "", follow=follow, tail=lines or 0, as_json=as_json)
             return 0
         stream = client.logs(
             service_id=service_id,
             environment_id=environment_id,
             deployment_id=deployment or "",
             follow=follow,
-            tail=max(1, min(lines, 5000)),
+            tail=lines or _UNASKED,
         )
         silent = True
         async with aclosing(stream) as found_lines:
@@ -72,8 +78,8 @@ async def logs(
     return 0
 
 
-async def _build(client: Client, deployment_id: str, *, follow: bool, as_json: bool) -> None:
-    async with aclosing(client.build_log(deployment_id, follow=follow)) as lines:
+async def _build(client: Client, deployment_id: str, *, follow: bool, tail: int, as_json: bool) -> None:
+    async with aclosing(client.build_log(deployment_id, follow=follow, tail=tail)) as lines:
         async for line in lines:
             if as_json:
                 screen.emit_line(line)

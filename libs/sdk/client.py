@@ -310,11 +310,11 @@ class Client(Operating):
     # Logs
 
     async def build_log(
-        self, deployment_id: str, *, follow: bool = False, after: int = 0
+        self, deployment_id: str, *, follow: bool = False, after: int = 0, tail: int = 0
     ) -> AsyncGenerator[models.BuildLine, None]:
-        """The build's log from its first line; with `follow` until the build ends."""
+        """The build's log from its first line, or the last `tail`; with `follow` until the build ends."""
         path = f"/deployments/{part(deployment_id)}/build-logs"
-        params: Params = {"follow": str(follow).lower(), "after": after}
+        params: Params = {"follow": str(follow).lower(), "after": after, "tail": tail}
         async for event in self.events(path, params=params, forever=follow):
             yield msgspec.json.decode(event.data, type=models.BuildLine)
 

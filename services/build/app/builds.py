@@ -76,10 +76,16 @@ class BuildDesk:
         return next((build for build in found if _may_see(ctx, build)), None)
 
     async def read_log(
-        self, ctx: Ctx, build_id: str, deployment_id: str, *, after: int, follow: bool
+        self, ctx: Ctx, build_id: str, deployment_id: str, *, after: int, tail: int, follow: bool
     ) -> AsyncIterator[list[LogLine]]:
-        """The lines after number `after`, each once; with `follow` also what comes until the build has ended."""
+        """The lines after number `after`, each once; with `follow` also what comes until the build has ended.
+
+        From the first line it begins with the last `tail` of those that are there, unless that is 0.
+        """
         build = await self.get(ctx, build_id, deployment_id)
+        if tail > 0 and not after:
+            # Numbers have no gaps.
+            after = max(0, await self.log.last(build.id) - tail)
         with self.wakes.hear(build.id) as heard:
             while True:
                 # Looked at before the lines: when it had ended by then, no line comes after those read now.

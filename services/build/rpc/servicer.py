@@ -68,8 +68,9 @@ class BuildServicer(build_pb2_grpc.BuildServiceServicer):
         self, request: build_pb2.StreamBuildLogRequest, context: Context
     ) -> AsyncIterator[build_pb2.StreamBuildLogResponse]:
         """Gives the log, and with follow what comes."""
+        build_id, deployment_id = request.build_id, request.deployment_id
         pages = self._desk.read_log(
-            current(), request.build_id, request.deployment_id, after=request.after, follow=request.follow
+            current(), build_id, deployment_id, after=request.after, tail=request.tail, follow=request.follow
         )
         async for lines in pages:
             yield build_pb2.StreamBuildLogResponse(lines=[line_message(line) for line in lines])

@@ -72,10 +72,17 @@ class Caller:
         return answer.snapshot  # type: ignore[no-any-return]
 
     async def log(
-        self, ctx: Ctx, *, build_id: str = "", deployment_id: str = "", after: int = 0, follow: bool = False
+        self,
+        ctx: Ctx,
+        *,
+        build_id: str = "",
+        deployment_id: str = "",
+        after: int = 0,
+        tail: int = 0,
+        follow: bool = False,
     ) -> list[build_pb2.LogLine]:
         asked = build_pb2.StreamBuildLogRequest(
-            build_id=build_id, deployment_id=deployment_id, after=after, follow=follow
+            build_id=build_id, deployment_id=deployment_id, after=after, tail=tail, follow=follow
         )
         return [line async for page in self.peer.stream(self.stub.StreamBuildLog, asked, ctx) for line in page.lines]
 
@@ -264,6 +271,9 @@ async def test_who_joins_late_gets_the_whole_log_once_and_then_what_comes(caller
     assert texts[-1].startswith("artifact sha256:")
     rest = await caller.log(member("wsp_1"), build_id=build.id, after=len(lines) - 1)
     assert [line.number for line in rest] == [len(lines)]
+    for tail, after, first in ((2, 0, len(lines) - 1), (1, len(lines) - 2, len(lines) - 1), (9999, 0, 1), (-1, 0, 1)):
+        shown = await caller.log(member("wsp_1"), build_id=build.id, tail=tail, after=after, follow=True)
+        assert [line.number for line in shown] == list(range(first, len(lines) + 1))
 
 
 async def test_a_cancelled_build_ends_its_log_stream(caller: Caller) -> None:

@@ -108,7 +108,7 @@ class Build(build_pb2_grpc.BuildServiceServicer):
         key = request.deployment_id
         if key not in self.world.build_lines:
             raise NotFound("There is no build of this deployment.")
-        number = request.after
+        number = request.after or max(0, len(self.world.build_lines[key]) - request.tail) * (request.tail > 0)
         while True:
             lines = self.world.build_lines[key][number:]
             for text in lines:

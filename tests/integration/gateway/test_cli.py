@@ -266,6 +266,13 @@ async def test_logs_of_the_service_of_a_deployment_and_of_its_build(person: Pers
     assert (await person.ok("logs", deployment, "-n", "2")).out == "line 2\nline 3\n"
     assert (await person.ok("logs", "--deployment", deployment, "--build")).out.split() == ["install", "installed"]
     assert [row["number"] for row in (await person.ok("logs", "--build", "--json")).lines()] == [1]
+    person.gateway.world.build_lines[deployment] += ["built", "packed"]
+    assert (await person.ok("logs", "--build", "-n", "2")).out.split()[1::2] == ["built", "packed"]
+    assert len((await person.ok("logs", "--build")).out.splitlines()) == 3
+    for wrong in ("-5", "0", "5001"):
+        refused = await person.lr("logs", "-n", wrong)
+        assert (refused.code, refused.out) == (1, "")
+        assert f"--lines is {wrong}, which is no number from 1 to 5000." in refused.err
 
 
 async def test_usage(person: Person) -> None:

@@ -98,6 +98,41 @@ async def test_a_build_log_waits_for_its_build_and_follows_it(gateway: Gateway) 
     assert [row["text"] for row in rows] == ["two"]
 
 
+async def test_a_build_log_is_shown_from_the_tail_and_followed(gateway: Gateway) -> None:
+    made = await gateway.deployment()
+    world, path = gateway.world, f"/deployments/{made['id']}/build-logs"
+    world.building.add(made["id"])
+    world.build_lines[made["id"]] = ["one", "two", "three"]
+    rows = (await gateway.json("GET", f"{path}?tail=2"))["items"]
+    assert [row["text"] for row in rows] == ["two", "three"]
+    assert len((await gateway.json("GET", path))["items"]) == 3
+    assert [row["number"] for row in (await gateway.json("GET", f"{path}?tail=1&after=1"))["items"]] == [2, 3]
+    async with listening(gateway, f"{path}?tail=1", **{"Last-Event-ID": "1"}) as stream:
+        assert [data.get("text") for _, data, _ in await stream.until_end()] == ["two", "three", None]
+    async with listening(gateway, f"{path}?follow=true&tail=2") as stream:
+        assert [(await stream.next())[1]["text"] for _ in range(2)] == ["two", "three"]
+        world.build_lines[made["id"]].append("four")
+        world.building.clear()
+        await world.tell()
+        assert [data.get("text") for _, data, _ in await stream.until_end()] == ["four", None]
+
+
+@pytest.mark.parametrize("tail", ["-1", "abc", "5001"])
+async def test_a_tail_that_is_none_is_refused(gateway: Gateway, tail: str) -> None:
+    made = await gateway.deployment()
+    for log in ("build-logs", "logs"):
+        answer = await gateway.call("GET", f"/deployments/{made['id']}/{log}?tail={tail}")
+        assert (answer.status_code, answer.json()["field"]) == (422, "tail")
+
+
+async def test_who_waits_for_a_build_with_a_tail_misses_none_of_its_lines(gateway: Gateway) -> None:
+    made = await gateway.deployment()
+    async with listening(gateway, f"/deployments/{made['id']}/build-logs?follow=true&tail=1") as stream:
+        await eventually(lambda: "StreamBuildLog" in [name for name, _ in gateway.world.calls])
+        gateway.world.build_lines[made["id"]] = ["one", "two"]
+        assert [data.get("text") for _, data, _ in await stream.until_end()] == ["one", "two", None]
+
+
 async def test_a_deployment_without_a_build_has_an_empty_log_that_ends(gateway: Gateway) -> None:
     made = await gateway.deployment()
     await gateway.world.moves(made["id"], LIVE)

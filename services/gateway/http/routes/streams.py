@@ -43,7 +43,9 @@ _SSE: Final[dict[int | str, dict[str, Any]]] = {
 }
 Follow = Annotated[bool, Query(description="Go on with what comes; server-sent events only.")]
 After = Annotated[int, Query(ge=0, le=INT64, description="Only lines after this number.")]
-Tail = Annotated[int, Query(ge=0, le=MOST_LINES, description="The last lines, unless `after` is given.")]
+_LAST: Final = "The last lines, unless `after` is given."
+Tail = Annotated[int, Query(ge=0, le=MOST_LINES, description=_LAST)]
+BuildTail = Annotated[int, Query(ge=0, le=MOST_LINES, description=f"{_LAST} 0: from the first line.")]
 
 
 @router.get("/deployments/{deployment_id}/events", operation_id="watchDeployment", responses=_SSE)
@@ -67,14 +69,15 @@ async def get_build_logs(
     to: To,
     follow: Follow = False,  # noqa: FBT002 - a query parameter
     after: After = 0,
+    tail: BuildTail = 0,
 ) -> Response:
     """The build's log: with `Accept: text/event-stream` as events named `line`, else as JSON."""
     await read(to, deployment_id, caller.ctx)
-    start = last_number(request, after)
+    message = build_pb2.StreamBuildLogRequest(deployment_id=deployment_id, follow=follow)
+    message.after = last_number(request, after)
+    message.tail = 0 if message.after else tail
     if follow or wants_events(request):
-        lines = _build_lines(to, caller, request.app.state.feed, deployment_id, start, follow=follow)
-        return _stream(request, caller, lines)
-    message = build_pb2.StreamBuildLogRequest(deployment_id=deployment_id, after=start)
+        return _stream(request, caller, _build_lines(to, caller, request.app.state.feed, message))
     found: list[BuildLine] = []
     try:
         async with aclosing(
@@ -174,25 +177,25 @@ async def _states(to: Backend, caller: Caller, feed: Feed, first: Deployment, se
 
 
 async def _build_lines(
-    to: Backend, caller: Caller, feed: Feed, deployment_id: str, after: int, *, follow: bool
+    to: Backend, caller: Caller, feed: Feed, message: build_pb2.StreamBuildLogRequest
 ) -> AsyncGenerator[Frame, None]:
-    """The log from its first line. Waits for a build that has not begun; resumes when build restarts."""
+    """Lines as they come. Waits for a build that has not begun; resumes after the last one when build restarts."""
     stub = to.build.stub
-    number = after
-    with feed.watch(about(deployment_id)) as watch:
+    with feed.watch(about(message.deployment_id)) as watch:
         while True:
             watch.take()
             ctx = await caller.again()
-            message = build_pb2.StreamBuildLogRequest(deployment_id=deployment_id, follow=follow, after=number)
             try:
                 async with aclosing(_batches(to.build.peer, stub.StreamBuildLog, message, ctx, None)) as batches:
                     async for batch in batches:
                         for line in batch.lines:
                             yield Frame("line", BuildLine.of(line), str(line.number))
-                            number = line.number
+                            message.after, message.tail = line.number, 0
             except NotFound:
-                if not follow or (await read(to, deployment_id, ctx)).state in SETTLED:
+                if not message.follow or (await read(to, message.deployment_id, ctx)).state in SETTLED:
                     return
+                # From now on every line is one that came.
+                message.tail = 0
                 await watch.wait(LOOK)
             except Unavailable:
                 await asyncio.sleep(LOOK / 4)

@@ -737,11 +737,13 @@ class StreamBuildLogRequest(_message.Message):
     DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
+    TAIL_FIELD_NUMBER: _builtins.int
     build_id: _builtins.str
     deployment_id: _builtins.str
     follow: _builtins.bool
     after: _builtins.int
-    """Lines with number > after."""
+    """Lines with number > after; 0 with tail > 0: the last `tail` lines."""
+    tail: _builtins.int
     def __init__(
         self,
         *,
@@ -749,10 +751,11 @@ class StreamBuildLogRequest(_message.Message):
         deployment_id: _builtins.str = ...,
         follow: _builtins.bool = ...,
         after: _builtins.int = ...,
+        tail: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "build_id", b"build_id", "deployment_id", b"deployment_id", "follow", b"follow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "build_id", b"build_id", "deployment_id", b"deployment_id", "follow", b"follow", "tail", b"tail"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

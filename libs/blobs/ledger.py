@@ -7,20 +7,20 @@ from typing import Final
 
 from libs.blobs.tar import Entry
 from libs.kernel.errors import Invalid
-from libs.kernel.units import GIB, show_bytes
+from libs.kernel.units import GIB, MIB, show_bytes
 
 Place = tuple[bytes, ...]
 _LONGEST_PART: Final = 255  # bytes; what Linux file systems take
 _LONGEST_PATH: Final = 4000  # bytes; PATH_MAX less the room for where it is unpacked
 _DEEPEST: Final = 200
 _FOLLOWS: Final = 40  # links the kernel follows before it gives up
-# Small archives may shrink by any ratio: an empty 30 MiB file harms nobody.
-RATIO_FREE: Final = 32 * 1024 * 1024
+# Archives of so little content may shrink by any ratio: a file of zeros, or a log, harms nobody.
+RATIO_FREE: Final = 256 * MIB
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveLimits:
-    """What an archive may hold: bytes of content, entries, and content per compressed byte."""
+    """What an archive may hold: bytes of content, entries, and content per compressed byte beyond `RATIO_FREE`."""
 
     max_bytes: int = 4 * GIB
     max_files: int = 200_000
@@ -36,6 +36,7 @@ class Ledger:
         self._kinds: dict[Place, str] = {(): "directory"}
         self._links: dict[Place, bytes] = {}
         self._headers = 0
+        self._newest = ""
         self.files = 0
         self.bytes = 0
 
@@ -46,14 +47,20 @@ class Ledger:
             raise Invalid(f"The archive holds more than {self._limits.max_files} entries.", field="archive")
 
     def check_ratio(self, compressed: int, content: int) -> None:
-        """Passes while the content is no more than `max_ratio` times what it was read from."""
+        """Passes while the content is no more than `max_ratio` times what it was read from, or harmless anyway."""
         if content > max(RATIO_FREE, compressed * self._limits.max_ratio):
-            raise Invalid(f"The archive unpacks to more than {self._limits.max_ratio} times its size.", field="archive")
+            most = f"{show_bytes(RATIO_FREE)} and more than {self._limits.max_ratio} times its size"
+            raise Invalid(
+                f"The archive unpacks to more than {most}: it was refused at “{self._newest}”.",
+                field="archive",
+                hint="Name in .lightrailignore what is no source, like images of disks and empty databases.",
+            )
 
     def take(self, entry: Entry) -> Place:
         """Where the entry goes below the root."""
         place = _place(entry.name)
         shown = _shown(entry.name)
+        self._newest = shown
         self.files += 1
         self.bytes += entry.size
         if self.files > self._limits.max_files:

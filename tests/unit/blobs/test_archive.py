@@ -192,11 +192,21 @@ def test_too_much_of_anything_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["gzip", "zstd"])
-def test_bomb_is_refused_long_before_it_is_unpacked(tmp_path: Path, form: str) -> None:
-    bomb = stored(tmp_path, tar(entry("zeros", bytes(80 << 20))), form)
-    with pytest.raises(Invalid, match="times its size"):
+def test_bomb_is_refused_long_before_it_is_unpacked(tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("libs.blobs.ledger.RATIO_FREE", 32 << 20)
+    bomb = stored(tmp_path, tar(entry("a", b"x"), entry("data/zeros", bytes(80 << 20))), form)
+    with pytest.raises(Invalid, match=r"32\.0 MiB and more than 100 times its size: .*“data/zeros”") as refused:
         inspect(bomb, ArchiveLimits(max_ratio=100))
-    assert inspect(bomb, ArchiveLimits(max_ratio=1_000_000)).bytes == 80 << 20
+    assert ".lightrailignore" in str(refused.value)
+    assert inspect(bomb, ArchiveLimits(max_ratio=1_000_000)).bytes == (80 << 20) + 1
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_a_file_of_zeros_beside_a_small_source_is_no_bomb_but_counts(tmp_path: Path, form: str) -> None:
+    source = stored(tmp_path, tar(entry("main.py", b"x = 1\n"), entry("zeros", bytes(60 << 20))), form)
+    assert inspect(source).bytes == (60 << 20) + 6
+    with pytest.raises(Invalid, match="more than 50"):
+        inspect(source, ArchiveLimits(max_bytes=50 << 20))
 
 
 def test_claimed_size_is_refused_before_it_is_read(tmp_path: Path) -> None:

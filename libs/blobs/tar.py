@@ -47,8 +47,10 @@ def entries(read: Read, tick: Callable[[], None]) -> Iterator[tuple[Entry, Read]
     """
     shared: dict[str, bytes] = {}
     own: dict[str, bytes] = {}
+    begun = False
     while True:
-        header = _exactly(read, BLOCK)
+        header = _exactly(read, BLOCK) if begun else _first(read)
+        begun = True
         if header == bytes(BLOCK):
             return
         tick()
@@ -163,6 +165,22 @@ def _padded(size: int) -> int:
 
 def _text(field: bytes) -> bytes:
     return field.split(b"\0", 1)[0]
+
+
+def _first(read: Read) -> bytes:
+    """The header that an archive begins with; Invalid tells something else from an archive that is cut in there."""
+    found = b""
+    while len(found) < BLOCK and (chunk := read(BLOCK - len(found))):
+        found += chunk
+    if len(found) == BLOCK:
+        return found
+    if not found or found[257:262] == b"ustar":
+        raise Invalid("The archive is cut short.", field="archive")
+    raise Invalid(
+        "This is no tar archive, neither a plain one nor one packed with gzip or zstd.",
+        field="archive",
+        hint="Make one in the directory of the source: tar -czf ../source.tar.gz .",
+    )
 
 
 def _exactly(read: Read, size: int) -> bytes:

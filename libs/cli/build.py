@@ -68,8 +68,10 @@ def show_plan(  # noqa: PLR0913 - the options of a command
     from libs.plans.detect import make_plan  # noqa: PLC0415 - other commands need none of it
     from libs.plans.plan import IMAGE_BUILDERS, PlanSettings  # noqa: PLC0415 - the same
 
-    if (stack or dockerfile) and (as_json or not dockerfile):
-        raise Invalid("--stack belongs to --dockerfile, which prints no JSON.", hint="Leave one of them out.")
+    if stack and not dockerfile:
+        raise Invalid("--stack says what a Dockerfile stands on.", hint="Add --dockerfile, or leave --stack out.")
+    if dockerfile and as_json:
+        raise Invalid("--dockerfile prints a Dockerfile, --json the plan.", hint="Leave one of the two out.")
     flags = {"root_directory": root_directory, "provider": provider, "build_command": build_command}
     flags |= {"test_command": test_command, "start_command": start_command, "kind": kind}
     sources = {name: f"--{name.replace('_', '-')}" for name, value in flags.items() if value}

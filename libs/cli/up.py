@@ -55,6 +55,8 @@ async def up(
     began = time.monotonic()
     session.credential()
     place = (directory or Path.cwd()).resolve()
+    if new is not None and not new.strip():
+        raise Invalid("--new is empty.", hint="Write the new service's name, or leave it out for the linked one.")
     if git is not None or ref is not None:
         if git is None:
             raise Invalid("--ref says which commit of a repository.", hint="Name it with --git, or: lr source deploy")

@@ -109,6 +109,14 @@ async def test_up_makes_what_it_was_told_to_and_ends_with_the_url(person: Person
     assert clash.code == 1
 
 
+async def test_an_empty_name_for_a_new_service_does_not_deploy_to_the_linked_one(person: Person) -> None:
+    await linked(person)
+    for more in ((), ("--git", "https://example.com/app.git")):
+        run = await person.lr("up", "--new", "", *more)
+        assert (run.code, "--new is empty." in run.err) == (1, True)
+    assert person.gateway.world.deployments == {}
+
+
 async def test_an_empty_address_of_a_repository_does_not_deploy_the_directory_instead(person: Person) -> None:
     run = await person.lr("up", "--new", "site", "--git", "")
     assert run.code == 1

@@ -122,6 +122,7 @@ EVIL = {
     "cut content": (tar(entry("a", b"x" * 2000))[:1500], "cut short"),
     "no end": (tar(entry("a", b"x"))[:1024], "cut short"),
     "nothing": (b"", "cut short"),
+    "a word": (b"garbage", "no tar archive, neither a plain one nor one packed with gzip or zstd"),
     "no tar": (b"PK\x03\x04" + b"zip" * 1000, "no tar archive"),
     "damaged": (b"b" + tar(entry("a", b"x"))[1:], "no tar archive"),
 }

@@ -231,6 +231,15 @@ def test_a_dockerfile_of_the_source_is_printed_as_it_is(tmp_path: Path, capsys: 
 def test_a_stack_without_a_dockerfile_is_a_contradiction(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["build", "plan", str(EXAMPLES / "static-site"), "--stack", "debian"]) != 0
     assert "--dockerfile" in capsys.readouterr().err
+    assert main(["build", "plan", str(EXAMPLES / "static-site"), "--stack", "debian", "--json"]) != 0
+    assert "--stack says what a Dockerfile stands on." in capsys.readouterr().out
+
+
+def test_a_dockerfile_as_json_is_refused_in_the_words_that_were_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build", "plan", str(EXAMPLES / "static-site"), "--json", "--dockerfile"]) != 0
+    said = capsys.readouterr().out
+    assert "--dockerfile prints a Dockerfile, --json the plan." in said
+    assert "--stack" not in said
 
 
 def test_a_machine_without_a_stack_says_how_to_make_one(

@@ -22,8 +22,9 @@ from libs.kernel.errors import Invalid
 from libs.kernel.units import GIB
 from libs.telemetry import get_logger
 
-# The build has its own, tighter caps; these only keep a damaged blob from filling the disk.
-_LIMITS: Final = ArchiveLimits(max_bytes=32 * GIB, max_files=2_000_000, max_ratio=2_000)
+# The build has its own, tighter caps; these only keep a damaged blob from filling the disk. A build may well leave a
+# file of zeros, and zstd packs 128 KiB of them into four bytes.
+_LIMITS: Final = ArchiveLimits(max_bytes=32 * GIB, max_files=2_000_000, max_ratio=40_000)
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _READY: Final = ".ready"
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)

@@ -28,6 +28,19 @@ def newest(versions: Iterable[Version], constraint: str) -> Version | None:
     return max((version for version in versions if satisfies(version, constraint)), default=None)
 
 
+def reaches(line: str, constraint: str) -> bool:
+    """Whether some release of a line ("22", "3.11") is allowed: its first, a late one, one named or its next."""
+    length = line.count(".") + 1
+    start = parse_version(line)
+    named = [parse_version(text) for text in re.findall(r"\d+(?:\.\d+)*", constraint)]
+    following = [one for major, minor, patch in named for one in ((major, minor, patch + 1), (major, minor + 1, 0))]
+    late = parse_version(f"{line}.999.999")
+    return any(
+        version[:length] == start[:length] and satisfies(version, constraint)
+        for version in (start, late, *named, *following)
+    )
+
+
 def show_version(version: Sequence[int]) -> str:
     """As people write it: "3.11.7"."""
     return ".".join(str(part) for part in version)

@@ -8,7 +8,7 @@ from typing import Final
 
 from libs.plans.faults import BuildFault
 from libs.plans.plan import BuildPlan, Runtime
-from libs.plans.versions import Version, newest, parse_version, satisfies, show_version
+from libs.plans.versions import Version, parse_version, reaches, satisfies, show_version
 
 OFFICIAL: Final = "official"
 DEBIAN: Final = "debian"
@@ -64,14 +64,15 @@ def missing_stack(image: str) -> BuildFault:
 
 def _debian(plan: BuildPlan) -> Base:
     runtime = plan.runtime
-    have: Mapping[str, Sequence[Version]] = {"python": [DEBIAN_PYTHON], "node": [(DEBIAN_NODE, 999, 999)]}
-    if runtime.name in have:
-        if newest(have[runtime.name], runtime.constraint) is None:
-            raise _unfit(DEBIAN, runtime, [f"{DEBIAN_NODE}"] if runtime.name == "node" else ["3.11"])
-        if runtime.name == "node":
-            # Files are served without Node.
-            return Base(NODE_BUILD, RUN if plan.serves else NODE_RUN, "/usr/local/bin/node", user="")
+    if runtime.name == "python":
+        if not satisfies(DEBIAN_PYTHON, runtime.constraint):
+            raise _unfit(DEBIAN, runtime, ["3.11"])
         return Base(BUILD, RUN, "/usr/bin/python3", user="")
+    if runtime.name == "node":
+        if not reaches(str(DEBIAN_NODE), runtime.constraint):
+            raise _unfit(DEBIAN, runtime, [f"{DEBIAN_NODE}"])
+        # Files are served without Node.
+        return Base(NODE_BUILD, RUN if plan.serves else NODE_RUN, "/usr/local/bin/node", user="")
     if runtime.name in {"files", "system"}:
         return Base(BUILD, RUN, user="")
     raise BuildFault(
@@ -166,25 +167,12 @@ _OFFICIAL: Final[Mapping[str, Callable[[BuildPlan], Base]]] = {
 
 def _newest(runtime: Runtime, tags: Sequence[str], preferred: str = "") -> str:
     """The tag that fits best: the preferred one when it is allowed, else the newest."""
-    if preferred and _fits(preferred, runtime.constraint):
+    if preferred and reaches(preferred, runtime.constraint):
         return preferred
     for tag in reversed(tags):
-        if _fits(tag, runtime.constraint):
+        if reaches(tag, runtime.constraint):
             return tag
     raise _unfit(OFFICIAL, runtime, tags)
-
-
-def _fits(tag: str, constraint: str) -> bool:
-    """Whether some release of the tag's line is allowed: its first, a late one, or the very one that is named."""
-    major, minor, _ = parse_version(tag)
-    late = (major, minor, 999) if "." in tag else (major, 999, 999)
-    named = parse_version(constraint)
-    same = named[:2] == (major, minor) if "." in tag else named[0] == major
-    return (
-        satisfies(late, constraint)
-        or satisfies(parse_version(tag), constraint)
-        or (same and satisfies(named, constraint))
-    )
 
 
 def _unfit(stack: str, runtime: Runtime, have: Sequence[str]) -> BuildFault:

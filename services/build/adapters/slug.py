@@ -24,7 +24,7 @@ from libs.sandbox.spec import Mount
 from services.build.adapters.caches import ToolCaches
 from services.build.adapters.disk import Filled
 from services.build.adapters.registries import Registries
-from services.build.adapters.runtimes import SYSTEM_PATH, UNVERSIONED, Runtimes, Toolchain
+from services.build.adapters.runtimes import SYSTEM_PATH, UNVERSIONED, Runtimes, Toolchain, difference
 from services.build.adapters.steps import INSTALLERS, Commands, Room, Runner, environment_of, owner_of
 from services.build.adapters.tools import TOOLS, Tools
 from services.build.adapters.workdir import (
@@ -139,6 +139,8 @@ class SlugBuilder:
         if plan.runtime.name not in UNVERSIONED:
             shown = ".".join(str(part) for part in site.toolchain.version)
             await output.say("detect", f"{site.toolchain.name} {shown}")
+        if told := difference(plan.runtime, site.toolchain):
+            await output.say("detect", f"note: {told}")
         if job.fresh:
             await output.say("detect", "NO_CACHE is set: nothing that earlier builds kept is used")
         locks = await asyncio.to_thread(_locks, app, plan)

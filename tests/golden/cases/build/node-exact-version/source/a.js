@@ -1,0 +1,1 @@
+require("node:http").createServer((_, r) => r.end("ok")).listen(process.env.PORT);

@@ -11,6 +11,7 @@ from libs.plans.plan import EVERYTHING, IMAGE_BUILDERS, LISTEN, BuildPlan, PlanS
 from libs.plans.procfile import read_procfile
 from libs.plans.start import Start, choose_start
 from libs.plans.tree import Tree
+from libs.plans.versions import alias
 
 # Stands for the detected commands among those that people set.
 DETECTED: Final = "..."
@@ -79,8 +80,8 @@ def _versioned(runtime: Runtime, settings: PlanSettings) -> Runtime:
     version = settings.versions.get(runtime.name)
     if not version:
         return runtime
-    constraint = "" if version == "latest" else version
-    return replace(runtime, constraint=constraint, asked_by=settings.said_by("versions"))
+    known = alias(version)
+    return replace(runtime, constraint=version if known is None else known, asked_by=settings.said_by("versions"))
 
 
 def _steps(settings: PlanSettings, draft: Draft) -> tuple[Step, ...]:

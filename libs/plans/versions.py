@@ -7,7 +7,22 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 Version = tuple[int, int, int]
-_TERM: Final = re.compile(r"^(===|==|~=|!=|<=|>=|<|>|\^|~|=)?\s*v?(\d+)((?:\.\d+)*)((?:\.[*xX])*)\S*$")
+_OPERATOR: Final = r"(===|==|~=|~>|!=|<=|>=|<|>|\^|~|=)?\s*"
+_TERM: Final = re.compile(rf"^{_OPERATOR}v?(\d+)((?:\.\d+)*)\S*$")
+# The same with nothing behind the number but what npm and Python know: a wildcard, a pre-release, a build.
+_UNDERSTOOD: Final = re.compile(
+    rf"^{_OPERATOR}(?:v?\d{{1,9}}(?:\.\d{{1,9}})*(?:\.[*xX])*"
+    r"(?:[-+][\w.+-]+|(?:[._]?(?:a|b|c|rc|alpha|beta|pre|dev|post|t)\d*)+)?|[*xX](?:\.[*xX])*)$"
+)
+_UNDERSTOOD_IN: Final = frozenset({"node", "python"})
+_OR: Final = re.compile(r"\|\|?")
+# Words that mean "whatever is current": no constraint.
+_CURRENT: Final = frozenset({"latest", "lts", "lts/*", "stable", "current", "node", "system", "*", "x"})
+# What Node's releases with long support are called.
+_LTS: Final = {
+    "argon": "4", "boron": "6", "carbon": "8", "dubnium": "10", "erbium": "12", "fermium": "14", "gallium": "16",
+    "hydrogen": "18", "iron": "20", "jod": "22", "krypton": "24",
+}  # fmt: skip
 
 
 def parse_version(text: str) -> Version:
@@ -19,8 +34,23 @@ def parse_version(text: str) -> Version:
 
 def satisfies(version: Version, constraint: str) -> bool:
     """Whether `version` is allowed by e.g. ">=3.11,<4", "^3.11", "20.x", ">=18 <23 || 24"; unknown terms allow all."""
-    alternatives = constraint.split("||")
-    return any(all(_allows(version, term) for term in _terms(alternative)) for alternative in alternatives)
+    return any(all(_allows(version, term) for term in _terms(alternative)) for alternative in _OR.split(constraint))
+
+
+def alias(text: str) -> str | None:
+    """What a name stands for: nothing for "latest" and its like, "20" for "lts/iron"; None when it is no such name."""
+    word = text.strip().lower()
+    kind, _, name = word.replace("lts-", "lts/").partition("/")
+    return "" if word in _CURRENT else _LTS.get(name) if kind == "lts" else None
+
+
+def is_constraint(text: str, name: str) -> bool:
+    """Whether this says which versions of a runtime or tool are meant; of Node and Python every term must be one."""
+    if not text.strip() or alias(text) is not None:
+        return True
+    if name not in _UNDERSTOOD_IN:
+        return re.search(r"\d", text) is not None
+    return all(_UNDERSTOOD.match(term) for alternative in _OR.split(text) for term in _terms(alternative))
 
 
 def newest(versions: Iterable[Version], constraint: str) -> Version | None:
@@ -58,13 +88,11 @@ def _allows(version: Version, term: str) -> bool:
     match = _TERM.match(term)
     if match is None:
         return True
-    operator, wild = match[1] or "=", match[4]
+    operator = match[1] or "="
     given = tuple(int(part) for part in (match[2] + match[3]).split("."))[:3]
     same = version[: len(given)] == given
-    if wild:
-        return same != (operator == "!=")
     base = parse_version(show_version(given))
-    if operator in {"^", "~=", "~"}:
+    if operator in {"^", "~=", "~>", "~"}:
         return version >= base and version[: _fixed(operator, given)] == base[: _fixed(operator, given)]
     return {
         ">=": version >= base,
@@ -76,9 +104,9 @@ def _allows(version: Version, term: str) -> bool:
 
 
 def _fixed(operator: str, given: tuple[int, ...]) -> int:
-    """How many leading parts may not change: ^1.2 and ~=1.2 keep one, ^0.3, ~1.2 and ~=1.2.3 keep two."""
+    """How many leading parts may not change: ^1.2 and ~=1.2 keep one, ^0.3, ~1.2 and ~=1.2.3 keep two; ~> is ~=."""
     if operator == "~":
         return min(2, len(given))
-    if operator == "~=":
+    if operator in {"~=", "~>"}:
         return max(1, len(given) - 1)
     return 1 if given[0] > 0 else 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from libs.plans.config.reading import ANY, ELSEWHERE, KNOWN, Reading
 from libs.plans.nodejs.json5 import read_json5
+from libs.plans.reading import ANY, ELSEWHERE, KNOWN, Reading
 from libs.plans.tree import Tree
 
 # Their names for our providers.
@@ -82,7 +82,7 @@ def read_railpack(tree: Tree) -> Reading | None:
     found = _open(tree, "railpack.json")
     found.set("provider", _provider(found.text_at("provider")))
     found.set(
-        "versions", {_ALIASES.get(name, name): _version(text) for name, text in found.texts_at("packages").items()}
+        "versions", {_ALIASES.get(name, name): _version(text) for name, text in found.versions_at("packages").items()}
     )
     for step in ("install", "build"):
         found.set(f"{step}_command", found.command_at("steps", step, "commands"))

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from libs.plans.config.foreign import read_app_json, read_nixpacks, read_railpack, read_railway
 from libs.plans.config.manifest import read_manifest
-from libs.plans.config.reading import Reading
 from libs.plans.plan import PlanSettings
+from libs.plans.reading import Reading
 from libs.plans.tree import Tree
 
 # Lowest first: of two that say the same, the later counts.

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from libs.plans.config.reading import ANY, KNOWN, Keys, Reading
 from libs.plans.faults import BuildFault
+from libs.plans.reading import ANY, KNOWN, Keys, Reading
 from libs.plans.tree import Tree
 
 NAME: Final = "lightrail.toml"
@@ -101,6 +101,7 @@ def read_manifest(tree: Tree) -> Reading | None:
         for one in fields(section):
             if one.name != "network":
                 found.set(one.name, getattr(section, one.name))
+    found.set("versions", found.versions_at("build", "versions"))
     found.set("offline", not manifest.build.network)
     found.judge(_keys())
     return found

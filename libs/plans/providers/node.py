@@ -13,6 +13,7 @@ from libs.plans.nodejs.package import MANIFESTS, Package, read_package
 from libs.plans.pins import pinned
 from libs.plans.plan import APP, LISTEN, BuildPlan, Evidence, PlanSettings, Runtime, Step
 from libs.plans.providers.static import serve
+from libs.plans.reading import Reading
 from libs.plans.start import Start
 from libs.plans.tree import Tree, plain_folder
 
@@ -127,8 +128,9 @@ def _by_framework(tree: Tree, package: Package) -> Start | None:
 
 
 def _runtime(tree: Tree, package: Package) -> Runtime:
-    engines = package.texts("engines").get("node", "")
-    manifest = (engines, f"{package.path} (engines)") if re.search(r"\d", engines) else ("", "")
+    read = Reading(package.path, tree.read(package.path), package.document)
+    engines = read.version_at("node", "engines", "node") if package.document.get("engines") else ""
+    manifest = (engines, f"{package.path} (engines)")
     return pinned(tree, "node", ".node-version", ".nvmrc", manifest=manifest)
 
 

@@ -13,6 +13,7 @@ from libs.plans.pythonic.frameworks import SCRIPTS, find_start
 from libs.plans.pythonic.locks import pdm_requirements, pipenv_requirements, pipfile_requirements
 from libs.plans.pythonic.poetry import poetry_requirements
 from libs.plans.pythonic.requirements import Requirements, read_lock, read_project, read_requirements
+from libs.plans.reading import Reading
 from libs.plans.start import Start
 from libs.plans.tree import Tree
 from libs.plans.values import table
@@ -204,15 +205,20 @@ def _runtime(tree: Tree, project: dict[str, Any]) -> Runtime:
 
 def _manifest(tree: Tree, project: dict[str, Any]) -> tuple[str, str]:
     if tree.has("Pipfile"):
-        requires = table(tree.toml("Pipfile"), "requires")
-        version = requires.get("python_full_version") or requires.get("python_version")
-        if isinstance(version, str) and re.match(r"^\d", version):
+        pipfile = Reading("Pipfile", tree.read("Pipfile"), tree.toml("Pipfile"))
+        keys = ("python_full_version", "python_version")
+        version = next(filter(None, (pipfile.version_at(NAME, "requires", key) for key in keys)), "")
+        if version:
             return ".".join(version.split(".")[:2]), "Pipfile (requires)"
-    required = table(project, "project").get("requires-python")
-    if isinstance(required, str) and required:
+    if not project:
+        return "", ""
+    read = Reading("pyproject.toml", tree.read("pyproject.toml"), project)
+    required = read.version_at(NAME, "project", "requires-python")
+    if required:
         return required, "pyproject.toml (requires-python)"
-    poetry = table(project, "tool", "poetry", "dependencies").get("python")
-    return (poetry, "pyproject.toml (python)") if isinstance(poetry, str) and poetry != "*" else ("", "")
+    path = ("tool", "poetry", "dependencies")
+    poetry = table(project, *path).get("python")
+    return (read.version_at(NAME, *path, "python") if isinstance(poetry, str) else "", "pyproject.toml (python)")
 
 
 def _warnings(tree: Tree, project: dict[str, Any]) -> tuple[str, ...]:

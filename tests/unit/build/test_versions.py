@@ -34,6 +34,14 @@ from libs.plans.versions import newest, parse_version, reaches, satisfies
         ("20.20.2", "~20.1", False),
         ("20.1.9", "~20.1", True),
         ("20.20.2", "lts/*", True),
+        ("20.20.2", ">=18.x", True),
+        ("20.20.2", "<18.x || 20.*", True),
+        ("20.20.2", ">20.x", False),
+        ("20.20.2", "~>20", True),
+        ("3.2.4", "~> 3.2.0", True),
+        ("3.3.0", "~> 3.2.0", False),
+        ("8.3.0", "^8.2|^8.3", True),
+        ("9.0.0", "^8.2|^8.3", False),
     ],
 )
 def test_constraints_allow_what_their_ecosystems_allow(version: str, constraint: str, allowed: bool) -> None:  # noqa: FBT001 - a table

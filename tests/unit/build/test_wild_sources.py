@@ -103,7 +103,10 @@ DIGITS, DEEP = "1" * 5000, "[" * 5000 + "]" * 5000
             {"package.json": '{"main": "\\ud800.js"}', "\ud800.js": ""},
             "no command, name or value can hold: “node \ufffd",
         ),
-        ({"package.json": '{"main": "a.js", "engines": {"node": "2\\u0000"}}', "a.js": ""}, "The plan's runtime holds"),
+        (
+            {"package.json": '{"main": "a.js", "engines": {"node": "2\\u0000"}}', "a.js": ""},
+            "“2\ufffd” is no version of node",
+        ),
         (
             {"lightrail.toml": '[build]\nprovider = "a\\u0000"\n', "main.py": ""},
             "there is no provider “a\ufffd”",

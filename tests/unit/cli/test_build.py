@@ -156,6 +156,10 @@ def test_an_unknown_key_is_named_with_its_line_and_the_one_that_was_meant(
             '[scan]\nseverity = "low"\npolicy = "blok"\n',
             "lightrail.toml, line 3: “scan.policy” must be one of warn, block.",
         ),
+        (
+            '[build.versions]\nnode = "banana"\n',
+            "lightrail.toml, line 2: “banana” is no version of node. Write its number, or “latest”.",
+        ),
         ("build = 3\n", "lightrail.toml, line 1: “build” must be a table, this is a number."),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a configuration file says, with warnings about what it says in vain."""
+"""What a file that people wrote says, with warnings about what it says in vain."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from libs.plans.faults import BuildFault, speakable
+from libs.plans.versions import alias, is_constraint
 
 # Keys of one file: a table of them, KNOWN when used, ELSEWHERE when the platform has it in another place.
 KNOWN: Final = "known"
@@ -16,6 +17,9 @@ ELSEWHERE: Final = "elsewhere"
 Keys = Mapping[str, Any]
 # Below this key any name may stand.
 ANY: Final = "*"
+# What people call a value.
+_KINDS: Final = {str: "a text", int: "a number", float: "a number", bool: "true or false", list: "a list",
+                 dict: "a table"}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -47,7 +51,7 @@ class Reading:
                 return {}
             if not isinstance(found, dict):
                 key = ".".join(path[:depth])
-                raise BuildFault(f"{self.line_of(key)}: “{key}” must be a table, this is a {type(found).__name__}.")
+                raise BuildFault(f"{self.line_of(key)}: “{key}” must be a table, this is {_kind(found)}.")
         return dict(found)
 
     def text_at(self, *path: str) -> str:
@@ -57,8 +61,31 @@ class Reading:
             return ""
         if not isinstance(value, str):
             key = ".".join(path)
-            raise BuildFault(f"{self.line_of(key)}: “{key}” must be a text, this is a {type(value).__name__}.")
+            raise BuildFault(
+                f"{self.line_of(key)}: “{key}” must be a text, this is {_kind(value)}.",
+                hint="Write it in quotes." if _kind(value) == "a number" else None,
+            )
         return value.strip()
+
+    def version_at(self, name: str, *path: str) -> str:
+        """The versions of a runtime that are allowed; empty: any. BuildFault naming the line of what is none."""
+        said = self.text_at(*path)
+        self._check_version(name, said, ".".join(path))
+        known = alias(said)
+        return said if known is None else known
+
+    def versions_at(self, *path: str) -> dict[str, str]:
+        """Versions by the name of a runtime or tool. BuildFault naming the line of what is none."""
+        found = self.texts_at(*path)
+        for name, said in found.items():
+            self._check_version(name, said, ".".join((*path, name)))
+        return found
+
+    def _check_version(self, name: str, said: str, key: str) -> None:
+        if not is_constraint(said, name):
+            raise BuildFault(
+                f"{self.line_of(key)}: “{said[:80]}” is no version of {name}.", hint="Write its number, or “latest”."
+            )
 
     def command_at(self, *path: str) -> str:
         """One command, or several in a list, as one line for a shell."""
@@ -99,6 +126,10 @@ class Reading:
                 )
             elif isinstance(known, dict) and isinstance(value, dict):
                 self._judge(value, known, f"{key}.")
+
+
+def _kind(value: object) -> str:
+    return _KINDS.get(type(value), f"a {type(value).__name__}")
 
 
 def _end_of(name: str, text: str, start: int) -> int | None:

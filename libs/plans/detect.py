@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from libs.plans.config.layers import configured
 from libs.plans.faults import BuildFault, speakable
 from libs.plans.plan import BUILDERS, SLUG, BuildPlan, Evidence, PlanSettings
+from libs.plans.procfile import read_procfile
 from libs.plans.providers import (
     cpp,
     deno,
@@ -163,7 +164,7 @@ def _provider(tree: Tree, settings: PlanSettings) -> Provider:
     found = next((one for one in asked if one.detects(tree) is not None), None)
     if found is not None:
         return found
-    if settings.start_command:
+    if settings.start_command or read_procfile(tree):
         # Whatever it is: its owner says how it starts.
         return shell
     names = sorted({path.split("/")[0] + ("/" if "/" in path else "") for path in tree.files})

@@ -10,7 +10,7 @@ from libs.plans.plan import Runtime
 from libs.plans.reading import Reading
 from libs.plans.tree import Tree
 from libs.plans.values import table
-from libs.plans.versions import UNDERSTOOD, alias
+from libs.plans.versions import alias, is_constraint
 
 # The names other tools have for what we call otherwise.
 _ALIASES: Final = {"nodejs": "node", "golang": "go", "python3": "python", "openjdk": "java"}
@@ -26,8 +26,7 @@ def pinned(tree: Tree, name: str, *files: str, default: str = "", manifest: tupl
         plain = plain_version(version)
         if plain is not None:
             return Runtime(name, plain, source)
-        # Others have channels with names, as Rust's nightly.
-        if version.strip() and (name in UNDERSTOOD or source in files):
+        if version.strip() and (source in files or not is_constraint(version, name)):
             raise BuildFault(f"{place}: this is no version of {name}.", hint="Write only its number.")
     version, source = manifest
     return Runtime(name, version, source) if version else Runtime(name, default)

@@ -14,7 +14,9 @@ _UNDERSTOOD: Final = re.compile(
     rf"^{_OPERATOR}(?:v?\d{{1,9}}(?:\.\d{{1,9}})*(?:\.[*xX])*"
     r"(?:[-+][\w.+-]+|(?:[._]?(?:a|b|c|rc|alpha|beta|pre|dev|post|t)\d*)+)?|[*xX](?:\.[*xX])*)$"
 )
-UNDERSTOOD: Final = frozenset({"node", "python"})
+_UNDERSTOOD_IN: Final = frozenset({"node", "python"})
+# Of languages that have more than releases, as Rust.
+_CHANNELS: Final = frozenset({"nightly", "beta", "canary", "dev", "edge", "head", "main"})
 _OR: Final = re.compile(r"\|\|?")
 # Words that mean "whatever is current": no constraint.
 _CURRENT: Final = frozenset({"latest", "lts", "lts/*", "stable", "current", "node", "system", "*", "x"})
@@ -45,9 +47,11 @@ def alias(text: str) -> str | None:
 
 
 def is_constraint(text: str, name: str) -> bool:
-    """Whether this says which versions of a runtime are meant; of others than Node and Python nobody here can tell."""
-    if name not in UNDERSTOOD or not text.strip() or alias(text) is not None:
+    """Whether this says which versions of a runtime or tool are meant; of Node and Python every term must be one."""
+    if not text.strip() or alias(text) is not None:
         return True
+    if name not in _UNDERSTOOD_IN:
+        return re.search(r"\d", text) is not None or text.strip() in _CHANNELS
     return all(_UNDERSTOOD.match(term) for alternative in _OR.split(text) for term in _terms(alternative))
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from libs.plans.caches import PNPM_KEEPS_TO
 from libs.plans.faults import BuildFault
-from libs.plans.nodejs.package import Package
+from libs.plans.nodejs.package import Package, reading
 from libs.plans.pins import pinned
 from libs.plans.plan import APP, EVERYTHING, Runtime, Step
 from libs.plans.tree import Tree, json_object
@@ -72,12 +72,12 @@ class Manager:
 def find_manager(tree: Tree, package: Package) -> Manager:
     """The manager that packageManager names, else the lock file's, else that of engines, else npm.
 
-    BuildFault when two lock files contradict each other and nothing says which one counts.
+    BuildFault when packageManager names one that is not known, or when two lock files contradict each other and nothing
+    says which one counts.
     """
-    named = package.document.get("packageManager")
-    if isinstance(named, str) and (match := re.match(r"^(npm|pnpm|yarn|bun)(?:@([\w.^~-]+))?", named)):
-        asked = f"{package.path} (packageManager)"
-        return Manager(match[1], match[2] or _implied(tree, match[1]), asked, _lock(tree, match[1]))
+    named = _named(tree, package)
+    if named is not None:
+        return named
     locked = [name for name in ("pnpm", "bun", "yarn", "npm") if tree.has(*LOCKS[name])]
     if tree.has(".yarnrc.yml") and not locked:
         locked = ["yarn"]
@@ -97,6 +97,21 @@ def find_manager(tree: Tree, package: Package) -> Manager:
     if name != "npm" and engines.get(name, "").strip():
         return Manager(name, engines[name].strip(), f"{package.path} (engines)", lock)
     return Manager(name, _implied(tree, name), lock, lock)
+
+
+def _named(tree: Tree, package: Package) -> Manager | None:
+    read = reading(tree, package)
+    named = read.text_at("packageManager")
+    if not named:
+        return None
+    match = re.match(r"^(npm|pnpm|yarn|bun)(?:@([\w.^~-]+))?(?![\w-])", named)
+    if match is None:
+        raise BuildFault(
+            f"{read.line_of('packageManager')}: there is no package manager “{named[:80]}”.",
+            hint='Name npm, pnpm, yarn or bun, as in "packageManager": "pnpm@10", or leave it out.',
+        )
+    asked = f"{package.path} (packageManager)"
+    return Manager(match[1], match[2] or _implied(tree, match[1]), asked, _lock(tree, match[1]))
 
 
 def _lock(tree: Tree, name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from libs.plans.faults import BuildFault
 from libs.plans.nodejs.json5 import read_json5
+from libs.plans.reading import Reading
 from libs.plans.tree import Tree
 
 MANIFESTS: Final = ("package.json", "package.json5")
@@ -55,6 +56,11 @@ class Package:
             for kind in _KINDS
             for version in self.texts(kind).values()
         )
+
+
+def reading(tree: Tree, package: Package) -> Reading:
+    """The same file, to ask for values with the lines they stand on."""
+    return Reading(package.path, tree.read(package.path), package.document)
 
 
 def read_package(tree: Tree) -> Package:

@@ -9,11 +9,10 @@ from typing import Final
 from libs.plans.assemble import Draft, assemble, shell
 from libs.plans.nodejs.frameworks import default_start, framework_of, nx_start, static_output
 from libs.plans.nodejs.managers import MODULES, TOOLS, Manager, environment, find_manager, install, install_tool
-from libs.plans.nodejs.package import MANIFESTS, Package, read_package
+from libs.plans.nodejs.package import MANIFESTS, Package, read_package, reading
 from libs.plans.pins import pinned
 from libs.plans.plan import APP, LISTEN, BuildPlan, Evidence, PlanSettings, Runtime, Step
 from libs.plans.providers.static import serve
-from libs.plans.reading import Reading
 from libs.plans.start import Start
 from libs.plans.tree import Tree, plain_folder
 
@@ -128,8 +127,7 @@ def _by_framework(tree: Tree, package: Package) -> Start | None:
 
 
 def _runtime(tree: Tree, package: Package) -> Runtime:
-    read = Reading(package.path, tree.read(package.path), package.document)
-    engines = read.version_at("node", "engines", "node") if package.document.get("engines") else ""
+    engines = reading(tree, package).version_at("node", "engines", "node") if package.document.get("engines") else ""
     manifest = (engines, f"{package.path} (engines)")
     return pinned(tree, "node", ".node-version", ".nvmrc", manifest=manifest)
 

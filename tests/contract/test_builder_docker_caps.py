@@ -117,8 +117,12 @@ def answers(host: str) -> bool:
     return False
 
 
-async def test_builds_reach_the_outside_but_not_where_clouds_keep_secrets(workshop: Workshop) -> None:
+async def test_builds_reach_the_outside_but_not_where_clouds_keep_secrets(
+    workshop: Workshop, own_engine: OwnEngine
+) -> None:
     await workshop.build({"main.py": "1\n"})
+    # The ways out are those that there are when it starts.
+    await own_engine.close()
     with neighbour(f"lrn{os.getpid()}", OUTSIDE, METADATA):
         await eventually(lambda: answers(OUTSIDE) and answers(METADATA), within=10)
         source = {"main.py": "1\n", "dial.py": DIAL}

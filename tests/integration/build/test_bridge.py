@@ -152,13 +152,20 @@ def test_builds_reach_the_outside_from_a_machine_that_routes_for_nobody(lab: Lab
     assert lab.reaches(command(lab, "a"), f"{OUTSIDE}.2")
 
 
+def test_builds_reach_what_does_not_lie_on_the_default_route(lab: Lab) -> None:
+    # As a mirror of packages in a network of the machine's own.
+    lab.ip("route del default", f"route add default via {INSIDE}.2")
+    lab.bridges("a")
+    assert lab.reaches(command(lab, "a"), f"{OUTSIDE}.2")
+
+
 def test_machine_becomes_no_router_for_others_and_its_settings_are_as_they_were(lab: Lab) -> None:
     # The usual hardening; turning on all of a machine's passing on would undo it.
     lab.wish("conf.all.accept_redirects", 0)
     before = lab.bridges()
     assert not lab.routes
     laid = lab.bridges("a", "a")
-    assert {name for name, value in laid.items() if value} == {"out", "lrb-aaaaaaaa"}
+    assert {name for name, value in laid.items() if value} == {"in", "out", "lrb-aaaaaaaa"}
     assert not lab.routes
     assert lab.bridges("-a", "-a") == before
     assert not lab.routes
@@ -199,9 +206,13 @@ def test_of_two_platforms_the_last_one_switches_back(lab: Lab) -> None:
 
 def test_another_engine_that_starts_meanwhile_serves_and_is_left_its_settings(lab: Lab) -> None:
     lab.bridges("a")
-    # It has the machine pass packets on, and sends what comes for a port of the machine's to a program inside.
+    # It brings an interface, has the machine pass packets on, and sends what comes for a port to a program of its own.
+    lab.ip(f"link add late type veth peer name own netns {lab.inside}", "address add 192.0.2.1/24 dev late")
+    lab.ip("link set late up")
+    lab.ip("address add 192.0.2.2/24 dev own", "link set own up", "route del default", where=lab.inside)
+    lab.ip("route add default via 192.0.2.1", where=lab.inside)
     lab.wish("ip_forward", 1)
-    words = f"-t nat -A PREROUTING -i out -p tcp --dport 8080 -j DNAT --to {INSIDE}.2:80"
+    words = "-t nat -A PREROUTING -i out -p tcp --dport 8080 -j DNAT --to 192.0.2.2:80"
     lab.run(lab.machine, "iptables", *words.split())
     assert lab.reaches(lab.outside, f"{OUTSIDE}.1", 8080)
     assert lab.reaches(lab.inside, f"{OUTSIDE}.2")

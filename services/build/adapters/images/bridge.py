@@ -39,8 +39,8 @@ Rule = tuple[str, ...]
 class Bridge:
     """The bridge of one platform; `key` tells it from other platforms'. Needs `ip` and `iptables`, and root.
 
-    The machine as a whole passes on what it did before, and its own settings stay: only its interfaces that lead
-    outside are switched to pass packets on, with a rule beside it that nothing passes but builds' own.
+    The machine as a whole passes on what it did before, and its own settings stay: its interfaces are
+    switched to pass packets on, each with a rule beside it that nothing passes but builds' own.
     """
 
     key: str
@@ -149,15 +149,21 @@ class Bridge:
             await self._do(program, "-w", "-t", table, "-I", hook, "-j", chain)
 
     async def _shut(self, ways: list[str]) -> list[str]:
-        """Those of these interfaces that pass on nothing but for bridges of builds."""
-        everything, opened = _passes_on("all"), {way for _, way in await self._opened()}
-        shut = [way for way in ways if not _passes_on(way)]
-        if shut and everything:
-            raise Unavailable(
-                f"The network of image builds could not be made: this machine passes packets on, not from {shut[0]}.",
-                hint=f"Let it ({_SETTINGS / shut[0] / 'forwarding'}), or have LIGHTRAIL_IMAGE_BUILD_NETWORK=host set.",
-            )
-        return [way for way in ways if way in shut or (way in opened and not everything)]
+        """The machine's interfaces that pass on nothing but for bridges of builds, and lead builds to what is there."""
+        links = json.loads(await self._do("ip", "-json", "link"))
+        names = [one["ifname"] for one in links if "LOOPBACK" not in one["flags"] and "master" not in one]
+        plain = [name for name in names if not name.startswith(_NAMES)]
+        shut = [name for name in plain if not _passes_on(name)]
+        if _passes_on("all"):
+            # Those that do not are so by somebody's wish.
+            for way in sorted({*ways} & {*shut}):
+                raise Unavailable(
+                    f"The network of image builds could not be made: this machine passes packets on, not from {way}.",
+                    hint=f"Let it ({_SETTINGS / way / 'forwarding'}), or have LIGHTRAIL_IMAGE_BUILD_NETWORK=host set.",
+                )
+            return []
+        opened = {name for _, name in await self._opened()}
+        return [name for name in plain if name in shut or name in opened]
 
     async def _opened(self) -> set[tuple[str, str]]:
         """The interfaces that were switched to pass packets on, with the names of those who did."""

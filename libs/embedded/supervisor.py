@@ -83,7 +83,7 @@ class Supervisor:
         left = Leftovers(self._home, say=self._say)
         left.end_services()
         self._first = not self._home.setup_token.exists()
-        self._ports = _choose_ports(self._home, Plan.ports(self._settings), left.ports())
+        self._ports = choose_ports(self._home, self._settings, left.ports())
         plan = self._plan()
         self._external = plan.external()
         self._runners = [Runner(node, self._say) for node in plan.nodes()]
@@ -191,7 +191,7 @@ class Supervisor:
         try:
             known = {**_known_ports(self._home), **self._ports}
             for name in taken:
-                known[name] = ports.free_port({*known.values()})
+                known[name] = ports.free_port({*known.values(), self._settings.port})
             self._ports = {name: known[name] for name in self._ports}
             self._say("ports.moved", part=runner.node.name, ports={name: known[name] for name in taken})
             nodes = {node.name: node for node in self._plan().nodes()}
@@ -270,14 +270,17 @@ def _catch_signals() -> int:
     return reader
 
 
-def _choose_ports(home: Home, names: list[str], kept: Mapping[str, int]) -> dict[str, int]:
-    """Returns a port for each name: as at the last start where it is free or `kept` by a running part, else another."""
-    before = _known_ports(home)
+def choose_ports(home: Home, settings: Settings, kept: Mapping[str, int]) -> dict[str, int]:
+    """Returns a port for each part: as at the last start where it is free or `kept` by a running part, else another.
+
+    None is the edge's, which is not listened on yet.
+    """
+    before, names = _known_ports(home), Plan.ports(settings)
     chosen = dict(before)
     for name in names:
         port = before.get(name)
-        if port is None or (kept.get(name) != port and not ports.is_free(port)):
-            chosen[name] = ports.free_port({*chosen.values()})
+        if port in {None, settings.port} or (kept.get(name) != port and not ports.is_free(port)):
+            chosen[name] = ports.free_port({*chosen.values(), settings.port})
     if chosen != before:
         _remember_ports(home, chosen)
     return {name: chosen[name] for name in names}

@@ -15,6 +15,7 @@ from services.build.adapters.images.bridge import Bridge, free_network
 from services.build.adapters.images.engine import lost
 from services.build.adapters.images.own import forget_outputs, interface, settings
 from services.build.adapters.images.records import spare_records
+from services.build.adapters.images.registry import LOGINS, lay_logins
 from services.build.app.collect import over
 
 NET = ipaddress.IPv4Network
@@ -103,3 +104,17 @@ def test_outputs_of_steps_are_forgotten_and_the_rest_of_the_history_is_not(tmp_p
     (place / "2").write_bytes(b'{"a": 1}')
     forget_outputs(tmp_path)
     assert [one.name for one in place.iterdir()] == ["2"]
+
+
+def test_logins_of_the_operator_stay_and_a_file_that_was_begun_is_ended(tmp_path: Path) -> None:
+    folder, plugins = tmp_path / "logins", tmp_path / "cli-plugins"
+    folder.mkdir()
+    (folder / LOGINS).touch()
+    lay_logins(folder, plugins)
+    assert (folder / LOGINS).read_text() == "{}\n"
+    (folder / LOGINS).write_text('{"auths": {}}')
+    plugins.mkdir()
+    for _ in range(2):
+        lay_logins(folder, plugins)
+    assert (folder / LOGINS).read_text() == '{"auths": {}}'
+    assert (folder / "cli-plugins").resolve() == plugins

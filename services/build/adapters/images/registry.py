@@ -61,8 +61,10 @@ def lay_logins(folder: Path, plugins: Path) -> None:
     this user's plugins of docker's program lie, which that folder would have as well. Blocks.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(FileExistsError), (folder / LOGINS).open("x", encoding="ascii") as file:
-        file.write("{}\n")
+    file = folder / LOGINS
+    # Empty: who was writing it died. The programs take that for damage, and build nothing.
+    if not file.exists() or file.stat().st_size == 0:
+        file.write_text("{}\n", encoding="ascii")
     if plugins.is_dir():
         with suppress(FileExistsError):
             (folder / plugins.name).symlink_to(plugins)
